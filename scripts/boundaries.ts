@@ -40,6 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   report: ["base", "events", "failover", "incidents"],
   admin: ["base", "events", "failover", "http1", "incidents", "net"],
   control: ["base", "events", "linux", "net"],
+  systemd: ["base", "linux", "net"],
   upgrade: ["base", "linux", "net"],
   commands: ["base", "config", "events", "failover", "incidents", "net", "report"],
   explain: ["base", "config", "health", "hooks"],
@@ -61,6 +62,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "report",
     "admin",
     "control",
+    "systemd",
     "cluster",
     "explain",
   ],
@@ -78,6 +80,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   linux: ["libc.ts", "loop.ts"],
   net: ["transport.ts"],
   report: ["log.ts", "webhook.ts"],
+  systemd: ["activation.ts", "notify.ts"],
   threads: ["thread_group.ts", "thread.ts"],
   upgrade: ["upgrade.ts", "takeover.ts"],
 };
@@ -88,7 +91,7 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
     {
       what: /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback)\b/,
       where:
-        /^linux\/(libc|open_libc|process_libc|pass_descriptors|message_memory|open_openssl|tls_session|tls_server|testing\/raw_socket)\.ts$/,
+        /^linux\/(libc|open_libc|process_libc|pass_descriptors|message_memory|datagram|open_openssl|tls_session|tls_server|testing\/raw_socket)\.ts$/,
       why: "the only unsafe files, but for what only a test needs",
     },
     {

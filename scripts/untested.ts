@@ -48,8 +48,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "relay/splice/owners.ts": "types only",
   "report/decision_lines.ts": "rows of the log's lines: src/report/lines_test.ts",
   "report/line_row.ts": "rows of the log's lines: src/report/lines_test.ts",
-  "threads/thread_group.ts": "real threads: src/relay/splice/thread_group_test.ts",
   "threads/shard.ts": "types only",
   "threads/messages.ts": "types only",
-  "threads/thread.ts": "real threads: src/relay/splice/thread_group_test.ts",
 };

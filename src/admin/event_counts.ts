@@ -25,6 +25,7 @@ export class EventCounts {
   readonly #promotions = new Map<string, Count>();
   readonly #promotionTimes: Durations = new Map();
   readonly #triggerTimes: Durations = new Map();
+  readonly #serverPromotionTimes: Durations = new Map();
   readonly #lastPromotions = new Map<string, number>();
   /** By service: the total length of the outages that have ended, and the largest total that was shown. */
   readonly #outageEndedMs = new Map<string, number>();
@@ -49,6 +50,12 @@ export class EventCounts {
         break;
       case "trigger.failed":
         addTime(this.#triggerTimes, { service, result: "failed" }, event.tookMs);
+        break;
+      case "server.promoted":
+        addTime(this.#serverPromotionTimes, { service, result: "finished" }, event.tookMs);
+        break;
+      case "server.promotionFailed":
+        addTime(this.#serverPromotionTimes, { service, result: "failed" }, event.tookMs);
         break;
     }
   };
@@ -77,6 +84,11 @@ export class EventCounts {
   /** How long triggers took, by service and result. */
   get triggerTimes(): readonly (readonly [Labels, Histogram])[] {
     return [...this.#triggerTimes.values()];
+  }
+
+  /** How long it took to make servers primaries, by service and result; empty where that never happened. */
+  get serverPromotionTimes(): readonly (readonly [Labels, Histogram])[] {
+    return [...this.#serverPromotionTimes.values()];
   }
 
   /** When the last promotion of each service finished, in seconds since 1970. */

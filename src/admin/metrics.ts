@@ -3,11 +3,13 @@
  * counters from the services, and counts of events from `EventCounts`. Pure.
  */
 import { isUp } from "../failover/health.ts";
+import { type Lag, lagOf, reportOf } from "../failover/roles.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";
 import { family, histogramFamily, type Sample } from "./exposition.ts";
 import type { EventCounts } from "./event_counts.ts";
 import type { IncidentCount } from "../incidents/incidents.ts";
 import {
+  barIn,
   COUNTER_ROWS,
   isOnBackup,
   isReady,
@@ -45,6 +47,7 @@ export function metricsText(
   return [
     ...stateFamilies(views),
     ...standbyFamilies(views),
+    ...serverFamilies(views),
     ...countFamilies(views),
     family(
       "failover_promotions_total",
@@ -159,6 +162,57 @@ function roleFamily(views: readonly ServiceView[]): string {
   );
 }
 
+/** Only of services whose checks learn what role a server has. */
+function serverFamilies(views: readonly ServiceView[]): string[] {
+  const known = views.filter(({ policy }) => policy.roles !== undefined);
+  if (known.length === 0) return [];
+  const perUpstream = (read: (view: ServiceView, upstream: string) => readonly Sample[]) =>
+    known.flatMap((view) => view.state().upstreams.flatMap(({ name }) => read(view, name)));
+  const lag = (unit: keyof Lag): Sample[] =>
+    perUpstream((view, upstream) => {
+      const value = lagOf(view.state(), upstream)[unit];
+      return value === undefined ? [] : [[{ service: view.name, upstream }, value]];
+    });
+  return [
+    family(
+      "failover_server_role",
+      "gauge",
+      "1 for the role that the server says it has: primary, standby or unknown; all 0 while it does not answer.",
+      perUpstream((view, upstream) => {
+        const present = reportOf(view.state(), upstream)?.role;
+        return (["primary", "standby", "unknown"] as const).map((role): Sample => [
+          { service: view.name, upstream, role },
+          Number(role === present),
+        ]);
+      }),
+    ),
+    family(
+      "failover_upstream_barred",
+      "gauge",
+      "1 while the upstream is up, but may not be chosen because of its role or its lag.",
+      perUpstream((view, upstream) => {
+        const bar = barIn(view, upstream);
+        return [[
+          { service: view.name, upstream },
+          Number(bar !== undefined && bar.kind !== "waits"),
+        ]];
+      }),
+    ),
+    family(
+      "failover_server_lag_bytes",
+      "gauge",
+      "How many bytes the standby is behind; missing where nobody knows.",
+      lag("bytes"),
+    ),
+    family(
+      "failover_server_lag_seconds",
+      "gauge",
+      "How old the newest change of the standby is, 0 if it lacks none; missing where nobody knows.",
+      lag("seconds"),
+    ),
+  ];
+}
+
 function standbyFamilies(views: readonly ServiceView[]): string[] {
   const perService = (read: (view: ServiceView) => boolean): Sample[] =>
     views.map((view) => [{ service: view.name }, Number(read(view))]);
@@ -166,7 +220,7 @@ function standbyFamilies(views: readonly ServiceView[]): string[] {
     family(
       "failover_ready",
       "gauge",
-      "1 if a failover would find somebody: an upstream beside the active one is up and not drained, and the service is not paused.",
+      "1 if a failover would find somebody: an upstream beside the active one is up, not drained and not barred, and the service is not paused.",
       perService(isReady),
     ),
     family(
@@ -222,6 +276,13 @@ function durationFamilies(
       "Duration of triggers, by result.",
       eventCounts.triggerTimes,
     ),
+    ...eventCounts.serverPromotionTimes.length === 0 ? [] : [
+      histogramFamily(
+        "failover_server_promotion_duration_seconds",
+        "How long it took to make a standby the primary (--promote), by result.",
+        eventCounts.serverPromotionTimes,
+      ),
+    ],
     family(
       "failover_last_promotion_timestamp_seconds",
       "gauge",

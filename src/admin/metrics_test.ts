@@ -2,9 +2,10 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Histogram } from "../base/histogram.ts";
 import type { OperatorOrder } from "../failover/orders.ts";
 import { metricsText } from "./metrics.ts";
-import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { answeredAs, PASSED, REFUSED } from "../failover/testing/results.ts";
 import { TestService } from "./testing/service.ts";
 
+const ROLES = { roles: { maxLag: undefined, promotedBy: "us" } } as const;
 const FACTS = {
   version: "1.2.3",
   startedAt: 1_500,
@@ -106,4 +107,40 @@ Deno.test("no upstream would take over while the service is paused, or the other
     metricsText([service.view], service.eventCounts, [], FACTS),
     'failover_upstream_role{service="",upstream="b",role="drained"} 1\n',
   );
+});
+
+Deno.test("metrics show roles, lag and who may not be chosen, only where checks learn that", async () => {
+  await using service = new TestService({ name: "db", policy: ROLES });
+  await service.start(
+    answeredAs("primary", { position: 5_000 }),
+    answeredAs("standby", { position: 4_000, lagSeconds: 2.5 }),
+  );
+  const text = () =>
+    metricsText([service.view], service.eventCounts, service.incidents.counts, FACTS);
+  const expect = (...lines: string[]) => {
+    for (const line of lines) assertStringIncludes(text(), `${line}\n`);
+  };
+  expect(
+    'failover_server_role{service="db",upstream="a",role="primary"} 1',
+    'failover_server_role{service="db",upstream="b",role="primary"} 0',
+    'failover_server_role{service="db",upstream="b",role="standby"} 1',
+    'failover_server_lag_bytes{service="db",upstream="b"} 1000',
+    'failover_server_lag_seconds{service="db",upstream="b"} 2.5',
+    'failover_upstream_barred{service="db",upstream="b"} 0',
+  );
+  assert(!text().includes("failover_server_promotion_duration_seconds"));
+  await service.answer("b", answeredAs("primary"));
+  await service.answer("a", answeredAs("primary"));
+  expect('failover_upstream_barred{service="db",upstream="b"} 1');
+  const promoted = { upstream: "b", epoch: 2, tookMs: 1_200 };
+  service.events.publish("db", { type: "server.promoted", ...promoted });
+  service.events.publish("db", { type: "server.promotionFailed", ...promoted, reason: "refused" });
+  expect(
+    'failover_server_promotion_duration_seconds_count{service="db",result="finished"} 1',
+    'failover_server_promotion_duration_seconds_count{service="db",result="failed"} 1',
+  );
+  await using other = new TestService({ name: "web" });
+  await other.start(PASSED, PASSED);
+  const plain = metricsText([other.view], other.eventCounts, other.incidents.counts, FACTS);
+  assert(!/failover_server_|failover_upstream_barred/.test(plain), plain);
 });

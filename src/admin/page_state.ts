@@ -12,9 +12,9 @@ import type { IncidentRecord } from "../incidents/record.ts";
 import { costOfIncident, sentenceOfIncident } from "../incidents/text.ts";
 import type { Incidents } from "../incidents/incidents.ts";
 import { checksDrawing, dayDrawing, type Html, waterfall } from "./page_drawings.ts";
-import { ordersOf, readiness, serviceSentence, span } from "./page_words.ts";
+import { ordersOf, readiness, serverWords, serviceSentence, span } from "./page_words.ts";
 import { outlook } from "./state_report.ts";
-import { type ServiceView, upstreamRole } from "./view.ts";
+import { barIn, type ServiceView, upstreamRole } from "./view.ts";
 
 /** What the page shows, and whether it has buttons. */
 export interface PageSettings {
@@ -132,6 +132,8 @@ function rung(settings: PageSettings, view: ServiceView, upstream: Upstream, id:
   const nextAt = view.nextCheckAt?.(name);
   const role = upstreamRole(state, name);
   const reason = health.noVerdict?.reason ?? (verdict === "up" ? undefined : health.last?.reason);
+  const bar = barIn(view, name);
+  const isBarred = bar !== undefined && role !== "active";
   return html`
     <tr>
       <td
@@ -146,7 +148,9 @@ function rung(settings: PageSettings, view: ServiceView, upstream: Upstream, id:
           ? ""
           : html`for ${span(clock.now() - health.since)}`}${reason === undefined
           ? ""
-          : html`<br>${reason}`}</span></td>
+          : html`<br>${reason}`}${isBarred
+          ? html`<br><span class="barred">may not be chosen: ${bar.reason}</span>`
+          : ""}${serverLine(state, name)}</span></td>
       <td data-label="Last checks">${checksDrawing(history)}</td>
       <td data-label="Latency">${last === undefined ? "–" : span(last.tookMs)}</td>
       <td data-label="Next check">${nextAt === undefined
@@ -155,6 +159,12 @@ function rung(settings: PageSettings, view: ServiceView, upstream: Upstream, id:
       <td data-label="Would change">${outlook(health, view.policy)}</td>
     </tr>
   `;
+}
+
+/** What the server says of itself; nothing where its checks do not learn that. */
+function serverLine(state: State, name: string): Html | "" {
+  const words = serverWords(state, name);
+  return words === undefined ? "" : html`<br><span class="quiet">${words}</span>`;
 }
 
 // ---- Orders

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { pageState } from "./page_state.ts";
-import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { answeredAs, PASSED, REFUSED } from "../failover/testing/results.ts";
 import { TestService } from "./testing/service.ts";
 
 async function textOf(
@@ -73,4 +73,19 @@ Deno.test("the rate is that of the clients between two updates", async () => {
   counters.accepted = 40;
   await service.clock.advance(2_000);
   assertStringIncludes(await textOf([service]), "15/s");
+});
+
+Deno.test("a server that may not be chosen says why, beside its verdict", async () => {
+  await using service = new TestService({
+    name: "db",
+    policy: { roles: { maxLag: undefined, promotedBy: "us" } },
+  });
+  await service.start(answeredAs("primary"), answeredAs("standby", { lagBytes: 2_048 }));
+  assertStringIncludes(await textOf([service]), "standby, 2KB behind");
+  await service.answer("b", answeredAs("primary"));
+  await service.answer("a", answeredAs("primary"));
+  assertStringIncludes(
+    await textOf([service]),
+    "may not be chosen: it takes writes, and so did a, which was chosen last",
+  );
 });

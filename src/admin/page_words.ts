@@ -1,9 +1,10 @@
 /** The state of a service in sentences, for the page. Pure. */
+import { formatBytes } from "../base/bytes.ts";
 import { formatDuration } from "../base/duration.ts";
-import { isUp } from "../failover/health.ts";
+import { lagOf, reportOf } from "../failover/roles.ts";
 import { activeOf, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { isReady, type ServiceView } from "./view.ts";
+import { barIn, couldTakeOver, isReady, type ServiceView } from "./view.ts";
 
 /** The best state first: the primary serves, another upstream does, nothing is decided, clients get none. */
 export type Mood = "primary" | "backup" | "moving" | "out";
@@ -72,18 +73,34 @@ export function readiness(view: ServiceView): string {
   const active = activeOf({ upstreams, health, drained, ...state })?.upstream.name;
   const others = upstreams.filter(({ name }) => name !== active);
   if (isReady(view)) {
-    const ready = others.find(({ name }) =>
-      !drained.has(name) && isUp(health.get(name)!, view.policy)
-    );
+    const ready = others.find(({ name }) => couldTakeOver(view, name));
     return `Yes: ${ready!.name}`;
   }
   if (state.paused !== undefined) return "No: the service is paused";
   if (others.length === 0) return "No: there is no other upstream";
   const why = others.map(({ name }) => {
     if (drained.has(name)) return `${name} is drained`;
+    const bar = barIn(view, name);
+    if (bar !== undefined) return `${name} is up, but ${bar.reason}`;
     return `${name}: ${health.get(name)?.last?.reason ?? "not checked yet"}`;
   });
   return `No: ${why.join("; ")}`;
+}
+
+/** What a server says of itself, such as `standby, 1.5MB and 2s behind`; undefined if it does not say anything. */
+export function serverWords(state: State, name: string): string | undefined {
+  const report = reportOf(state, name);
+  if (report === undefined) return undefined;
+  const { role, phase, readOnly, reason } = report;
+  if (phase !== "running") return phase;
+  if (role === "unknown") return `role unknown${reason === undefined ? "" : `: ${reason}`}`;
+  if (role === "primary") return readOnly === true ? "primary, takes no writes" : role;
+  const { bytes, seconds } = lagOf(state, name);
+  const lag = [
+    ...bytes === undefined ? [] : [formatBytes(Math.round(bytes))],
+    ...seconds === undefined ? [] : [formatDuration(Math.round(seconds * 1_000))],
+  ];
+  return lag.length === 0 ? role : `${role}, ${lag.join(" and ")} behind`;
 }
 
 /** A time span for people, with its two largest units: `3d 2h`, `5m 10s`, `450ms`. */

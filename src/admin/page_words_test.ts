@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { ordersOf, readiness, serviceSentence, span } from "./page_words.ts";
-import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { ordersOf, readiness, serverWords, serviceSentence, span } from "./page_words.ts";
+import { answeredAs, PASSED, REFUSED } from "../failover/testing/results.ts";
 import { TestService } from "./testing/service.ts";
 
 const SOURCE = { by: "ann", reason: "a new disk" };
@@ -53,4 +53,23 @@ Deno.test("orders in force are shown with who gave them and why", async () => {
 Deno.test("a time span has its two largest units", () => {
   const spans = [0, 0.4, 450.4, 1_234, 61_000, 3_600_000, 93_784_000].map(span);
   assertEquals(spans, ["0s", "under 1ms", "450ms", "1.2s", "1m 1s", "1h", "1d 2h"]);
+});
+
+Deno.test("words say what a server says of itself, and why it could not take over", async () => {
+  await using service = new TestService({
+    policy: { roles: { maxLag: { seconds: 10 }, promotedBy: "us" } },
+  });
+  await service.start(answeredAs("primary"), answeredAs("standby", { lagBytes: 0, lagSeconds: 0 }));
+  const words = (name: string) => serverWords(service.view.state(), name);
+  assertEquals([words("a"), words("b")], ["primary", "standby, 0B and 0s behind"]);
+  assertEquals(readiness(service.view), "Yes: b");
+  await service.answer("b", answeredAs("standby", { lagSeconds: 61 }));
+  assertEquals(words("b"), "standby, 1m1s behind");
+  assertEquals(readiness(service.view), "No: b is up, but it is 1m1s behind (--max-lag 10s)");
+  await service.answer("b", answeredAs("unknown", { reason: "password refused" }));
+  assertEquals(words("b"), "role unknown: password refused");
+  await service.answer("b", answeredAs("unknown", { phase: "shutting down" }));
+  assertEquals(words("b"), "shutting down");
+  await service.answer("b", REFUSED, 3);
+  assertEquals(words("b"), undefined);
 });

@@ -9,9 +9,11 @@ import type { Clock } from "../base/clock.ts";
 import { type Health, isDown, isUp, type Thresholds } from "../failover/health.ts";
 import { whyNoFailback } from "../failover/moving_back.ts";
 import type { StandingOrder } from "../failover/orders.ts";
+import { lagOf } from "../failover/roles.ts";
 import { activeOf, letsClientsThrough, type Policy, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import {
+  barIn,
   COUNTER_ROWS,
   isOnBackup,
   isReady,
@@ -150,6 +152,7 @@ function upstreamReport(
     active: activeOf(state)?.upstream.name === name,
     verdict: isUp(health, policy) ? "up" : isDown(health, policy) ? "down" : "unknown",
     since_unix: toUnix(health.since),
+    ...serverReport(view, state, name),
     doubt: health.doubt,
     checks_passed: passed,
     checks_failed: failed,
@@ -166,6 +169,23 @@ function upstreamReport(
     })),
     next_check_unix: nextAt === undefined ? null : toUnix(nextAt),
     what_would_change_it: outlook(health, policy),
+  };
+}
+
+/** What the server said of itself, and whether it may be chosen; null where its checks do not learn that. */
+function serverReport(view: ServiceView, state: State, name: string): Json {
+  const report = state.health.get(name)?.server;
+  if (report === undefined) return { server: null, barred: null };
+  const { role, reason, phase, readOnly } = report;
+  const { bytes, seconds } = lagOf(state, name);
+  const bar = barIn(view, name);
+  return {
+    server: {
+      ...{ role, reason: reason ?? null, phase, read_only: readOnly ?? null },
+      lag_bytes: bytes ?? null,
+      lag_seconds: seconds ?? null,
+    },
+    barred: bar === undefined ? null : { kind: bar.kind, reason: bar.reason },
   };
 }
 

@@ -1,8 +1,9 @@
 import { assertEquals, assertObjectMatch } from "@std/assert";
 import { outlook, stateReport } from "./state_report.ts";
-import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { answeredAs, PASSED, REFUSED } from "../failover/testing/results.ts";
 import { TestService } from "./testing/service.ts";
 
+const ROLES = { roles: { maxLag: undefined, promotedBy: "us" } } as const;
 const T = { rise: 2, fall: 3 };
 const health = (level: number | undefined, doubt: "none" | "hard" = "none") => ({
   level,
@@ -144,4 +145,31 @@ Deno.test("the report shows checks without a verdict, and the state of the trigg
     checks_no_verdict: 4,
     no_verdict: { since_unix: ZERO + 3, reason: "too many open files" },
   });
+});
+
+Deno.test("the report shows what a server says of itself, and why it may not be chosen", async () => {
+  await using service = new TestService({ policy: ROLES });
+  await service.start(
+    answeredAs("primary", { position: 5_000 }),
+    answeredAs("standby", { position: 4_000, lagSeconds: 2 }),
+  );
+  const upstreams = () =>
+    stateReport(service.view, service.clock).upstreams as Record<string, unknown>[];
+  assertObjectMatch(upstreams()[0]!, {
+    server: { role: "primary", reason: null, phase: "running", lag_bytes: null },
+    barred: null,
+  });
+  assertObjectMatch(upstreams()[1]!, {
+    server: { role: "standby", lag_bytes: 1_000, lag_seconds: 2 },
+    barred: null,
+  });
+  await service.answer("b", answeredAs("unknown", { phase: "starting" }));
+  assertObjectMatch(upstreams()[1]!, {
+    verdict: "up",
+    barred: { kind: "starting", reason: "it is starting" },
+  });
+  await using other = new TestService();
+  await other.start(PASSED, PASSED);
+  const [a] = stateReport(other.view, other.clock).upstreams as Record<string, unknown>[];
+  assertObjectMatch(a!, { server: null, barred: null });
 });

@@ -7,6 +7,7 @@ import { isUp } from "../failover/health.ts";
 import type { DrillResult } from "../failover/drill.ts";
 import type { UpstreamHistory } from "../failover/history.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
+import { type Bar, barOf } from "../failover/roles.ts";
 import { activeOf, type Policy, type State } from "../failover/state.ts";
 
 /** What a drill found. */
@@ -186,16 +187,29 @@ export const COUNTER_ROWS = Object.entries(COUNTER_METRICS) as [
 ][];
 
 /**
- * Whether a failover would find an upstream: one beside the active one that is up and not drained. While the
- * service is paused there is no failover.
+ * Whether a failover would find an upstream: one beside the active one that could take over. While the service is
+ * paused there is no failover.
  */
 export function isReady(view: ServiceView): boolean {
   const state = view.state();
   if (state.paused !== undefined) return false;
   const active = activeOf(state)?.upstream.name;
-  return state.upstreams.some(({ name }) =>
-    name !== active && !state.drained.has(name) && isUp(state.health.get(name)!, view.policy)
-  );
+  return state.upstreams.some(({ name }) => name !== active && couldTakeOver(view, name));
+}
+
+/** Whether an upstream could be chosen: it is up and not drained, and its role and its lag allow it. */
+export function couldTakeOver({ state: read, policy }: ServiceView, name: string): boolean {
+  const state = read();
+  if (state.drained.has(name) || !isUp(state.health.get(name)!, policy)) return false;
+  const bar = barOf(state, policy, name);
+  // Somebody else makes it the primary when that is needed.
+  return bar === undefined || bar.kind === "waits";
+}
+
+/** Why an upstream that is up may not be chosen; undefined if it may, or is not up. */
+export function barIn({ state: read, policy }: ServiceView, name: string): Bar | undefined {
+  const state = read();
+  return isUp(state.health.get(name)!, policy) ? barOf(state, policy, name) : undefined;
 }
 
 /** What the proxy uses an upstream for. */

@@ -1,9 +1,11 @@
 /** What is derived from the state of a service: whether a failover is possible, and the roles of upstreams. */
 import { assertEquals } from "@std/assert";
-import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { answeredAs, PASSED, REFUSED } from "../failover/testing/results.ts";
 import { promoting, stateOf } from "../failover/testing/states.ts";
 import { TestService } from "./testing/service.ts";
-import { COUNTER_ROWS, isOnBackup, isReady, upstreamRole } from "./view.ts";
+import { barIn, couldTakeOver, COUNTER_ROWS, isOnBackup, isReady, upstreamRole } from "./view.ts";
+
+const ROLES = { roles: { maxLag: undefined, promotedBy: "us" } } as const;
 
 Deno.test("a failover is possible while another upstream is up and not drained, and the service not paused", async () => {
   await using service = new TestService();
@@ -46,4 +48,22 @@ Deno.test("each metric of a counter has one name", () => {
     metric !== undefined
   );
   assertEquals(new Set(names).size, names.length);
+});
+
+Deno.test("a standby may take over, a stale primary may not, and neither changes the verdict", async () => {
+  await using service = new TestService({ policy: ROLES });
+  await service.start(answeredAs("primary"), answeredAs("standby"));
+  const state = () => [isReady(service.view), couldTakeOver(service.view, "b")];
+  assertEquals([state(), barIn(service.view, "b")], [[true, true], undefined]);
+  await service.answer("b", answeredAs("primary"));
+  await service.answer("a", answeredAs("primary"));
+  assertEquals([state(), barIn(service.view, "b")?.kind], [[false, false], "rival"]);
+});
+
+Deno.test("where somebody else promotes servers, a standby counts as ready", async () => {
+  await using service = new TestService({
+    policy: { roles: { maxLag: undefined, promotedBy: "others" } },
+  });
+  await service.start(answeredAs("primary"), answeredAs("standby"));
+  assertEquals(isReady(service.view), true);
 });

@@ -3,6 +3,7 @@ import { settlesWithin } from "../base/deadline.ts";
 import type { Clock } from "../base/clock.ts";
 import type { LinesOutcome } from "../base/lines_outcome.ts";
 import type { FromHttpShard, HttpShardAnswer, HttpShardQuestion } from "./http_messages.ts";
+import { RETRY_AFTER_S } from "../gateway/answers.ts";
 
 /** Requests for the admin endpoints that may wait for the main thread at one time, of one service and thread. */
 const REQUESTS_MAX = 64;
@@ -69,5 +70,8 @@ export class Questions {
 }
 
 function unavailable(reason: string): Response {
-  return Response.json({ error: reason }, { status: 503, headers: { "retry-after": "5" } });
+  return Response.json({ error: reason }, {
+    status: 503,
+    headers: { "retry-after": String(RETRY_AFTER_S) },
+  });
 }

@@ -7,7 +7,7 @@ import type { Publish } from "../events/events.ts";
 import type { StepObserver } from "../incidents/incidents.ts";
 import type { Memory, MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
-import type { Parcel, PassedListener, PassOn, ReceivedListeners } from "../net/handover.ts";
+import type { GoOn, Parcel, PassedListener, PassOn, ReceivedListeners } from "../net/handover.ts";
 import type { Programs } from "../hooks/program.ts";
 import type { AccessLogs } from "./access_logs.ts";
 import type { Threads } from "./threads.ts";
@@ -88,8 +88,11 @@ export interface Service {
    * there; the rest may end here within `drainMs`.
    */
   leave?(passOn: PassOn, drainMs: number, now: AbortSignal): Promise<number>;
-  /** Continues a connection of the process before this one. False if it cannot; the descriptors are then the caller's. */
-  receive?(parcel: Parcel): boolean;
+  /**
+   * What continues a connection of the process before this one; undefined if this one cannot. The descriptors are the
+   * caller's until it is called.
+   */
+  receive?(parcel: Parcel): GoOn | undefined;
 }
 
 /** A service that can be started. */

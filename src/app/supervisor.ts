@@ -7,7 +7,7 @@ import type { ServiceView } from "../admin/view.ts";
 import { backoffMs } from "../base/backoff.ts";
 import { sleep } from "../base/clock.ts";
 import type { Memory } from "../failover/memory.ts";
-import type { Parcel, PassedListener, PassOn } from "../net/handover.ts";
+import type { GoOn, Parcel, PassedListener, PassOn } from "../net/handover.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 import { describe } from "../base/describe.ts";
 
@@ -102,8 +102,8 @@ export class Supervisor {
   }
 
   /** As `Service.receive`. */
-  receive(parcel: Parcel): boolean {
-    return this.#service?.receive?.(parcel) ?? false;
+  receive(parcel: Parcel): GoOn | undefined {
+    return this.#service?.receive?.(parcel);
   }
 
   #watch(service: Service): void {

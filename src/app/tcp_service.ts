@@ -108,7 +108,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
         relay.leave?.((parcel) => passOn(config.name, parcel), drainMs, now) ??
           relay.stop(drainMs, now),
       ),
-    receive: (parcel) => relay.receive?.(parcel) ?? false,
+    receive: (parcel) => relay.receive?.(parcel),
   };
 }
 

@@ -48,28 +48,34 @@ export function isIp(host: string): boolean {
   return host.includes(":") || /^\d+(\.\d+){3}$/.test(host);
 }
 
+/** A number without leading zeros: some programs would read those as octal (RFC 6943 section 3.1.1). */
+const IPV4 = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
+
 function parseIpv4(text: string): number[] | undefined {
-  const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1).map(Number);
+  const parts = IPV4.exec(text)?.slice(1).map(Number);
   return parts?.every((part) => part <= 255) ? parts : undefined;
 }
 
 function parseIpv6(text: string): number[] | undefined {
   const halves = text.split("::");
   if (halves.length > 2 || !text.includes(":")) return undefined;
-  const [head, tail] = halves.map(groupsOf);
+  const [head, tail] = halves.map((half, at) => groupsOf(half, at === halves.length - 1));
   if (head === undefined || (halves.length === 2 && tail === undefined)) return undefined;
   const missing = 16 - head.length - (tail?.length ?? 0);
   if (halves.length === 2 ? missing < 2 : missing !== 0) return undefined;
   return [...head, ...Array<number>(missing).fill(0), ...tail ?? []];
 }
 
-/** The bytes of groups such as `a:b:1.2.3.4`; undefined if one is not a group. */
-function groupsOf(text: string): number[] | undefined {
+/**
+ * The bytes of groups such as `a:b:1.2.3.4`; undefined if one is not a group. Only the last group of an address may
+ * have the form of IPv4; `isLast`: it is among these.
+ */
+function groupsOf(text: string, isLast: boolean): number[] | undefined {
   if (text === "") return [];
   const bytes: number[] = [];
   const groups = text.split(":");
   for (const [place, group] of groups.entries()) {
-    const v4 = place === groups.length - 1 ? parseIpv4(group) : undefined;
+    const v4 = isLast && place === groups.length - 1 ? parseIpv4(group) : undefined;
     if (v4 !== undefined) bytes.push(...v4);
     else if (/^[0-9a-f]{1,4}$/i.test(group)) {
       const value = parseInt(group, 16);

@@ -1,4 +1,6 @@
 import { assertEquals } from "@std/assert";
+import { isIPv4, isIPv6 } from "node:net";
+import { Dice, seedOr } from "./testing/dice.ts";
 import { formatIp, ipv4Of, ipv6Of, isIp, parseIp } from "./ip.ts";
 
 Deno.test("an address is printed in its shortest form", () => {
@@ -30,6 +32,29 @@ Deno.test("an IPv6 address is printed as the URL parser prints it", () => {
 Deno.test("text that is not an address is not parsed as one", () => {
   const wrong = ["localhost", "1.2.3", "1.2.3.256", "1::2::3", "1:2:3", "12345::", "::1%eth0", ""];
   for (const text of wrong) assertEquals(parseIp(text), undefined, text);
+});
+
+Deno.test("a number with a leading zero is refused, because some programs read it as octal", () => {
+  for (const text of ["010.0.0.1", "1.2.3.04", "00.0.0.0", "::ffff:1.2.3.010"]) {
+    assertEquals(parseIp(text), undefined, text);
+  }
+  assertEquals(parseIp("0.10.200.0"), [0, 10, 200, 0]);
+});
+
+Deno.test("the same texts are addresses as for Node", () => {
+  const pieces = ["1", "0", "255", "256", "ffff", "a", "::", ":", ".", "1.2.3.4", "08", "10000"];
+  const dice = new Dice(seedOr(7));
+  let found = 0;
+  for (let round = 0; round < 50_000; round++) {
+    const text = Array.from(
+      { length: 1 + dice.under(9) },
+      () => pieces[dice.under(pieces.length)],
+    ).join("");
+    const isAddress = parseIp(text) !== undefined;
+    if (isAddress) found++;
+    assertEquals(isAddress, isIPv4(text) || isIPv6(text), text);
+  }
+  assertEquals(found > 500, true);
 });
 
 Deno.test("an IPv4-mapped IPv6 address converts to IPv4 and back", () => {

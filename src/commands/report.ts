@@ -1,4 +1,5 @@
 /** The state of services as text, and the exit code that it means. Pure. */
+import { formatBytes } from "../base/bytes.ts";
 import { formatDuration } from "../base/duration.ts";
 import { oneLine } from "../base/one_line.ts";
 
@@ -9,7 +10,10 @@ interface ReportedOrder {
   readonly reason: string;
 }
 
-/** The fields of an upstream in the state report (`admin/state_report.ts`) that are used here. */
+/**
+ * The fields of an upstream in the state report (`admin/state_report.ts`) that are used here. Those with a question
+ * mark are missing in reports of earlier versions.
+ */
 export interface UpstreamState {
   readonly name: string;
   readonly rank: number;
@@ -17,6 +21,14 @@ export interface UpstreamState {
   readonly verdict: "up" | "down" | "unknown";
   readonly since_unix: number;
   readonly drained: ReportedOrder | null;
+  /** What the server says of itself; null where checks do not learn that. */
+  readonly server?: {
+    readonly role: "primary" | "standby" | "unknown";
+    readonly lag_bytes: number | null;
+    readonly lag_seconds: number | null;
+  } | null;
+  /** Why it may not be chosen although it is up. */
+  readonly barred?: { readonly kind: string; readonly reason: string } | null;
   readonly last_results: readonly { readonly reason: string; readonly time: string }[];
   readonly what_would_change_it: string;
 }
@@ -100,16 +112,31 @@ function upstreamLine(upstream: UpstreamState, width: number, now: number): stri
   const role = active ? "active" : drained === null ? "" : `drained by ${drained.by}`;
   const last = oneLine(last_results.at(-1)?.reason ?? "not checked yet");
   const state = `${verdict} for ${age(since_unix, now)}`.padEnd(16);
-  return `  ${active ? "*" : " "} ${name.padEnd(width)}  ${state} ${last}${
+  const { barred = null } = upstream;
+  const may = barred === null || active ? "" : `, MAY NOT BE CHOSEN: ${barred.reason}`;
+  return `  ${active ? "*" : " "} ${name.padEnd(width)}  ${state} ${last}${lagWords(upstream)}${
     role && ` [${role}]`
-  }; ${upstream.what_would_change_it}`;
+  }${may}; ${upstream.what_would_change_it}`;
+}
+
+/** `, 1.5MB behind`, for a standby whose lag is known. */
+function lagWords({ server }: UpstreamState): string {
+  if (server?.role !== "standby") return "";
+  const { lag_bytes: bytes, lag_seconds: seconds } = server;
+  const lag = [
+    ...bytes === null ? [] : [formatBytes(Math.round(bytes))],
+    ...seconds === null ? [] : [formatDuration(Math.round(seconds * 1_000))],
+  ];
+  return lag.length === 0 ? "" : `, ${lag.join(" and ")} behind`;
 }
 
 /** Whether another upstream could take over now. */
 function readiness({ upstreams, paused }: ServiceState): string {
   if (paused !== null) return "NOT READY: paused, so no failover begins by itself";
-  const next = upstreams.find(({ active, verdict, drained }) =>
-    !active && verdict === "up" && drained === null
+  const next = upstreams.find(({ active, verdict, drained, barred = null }) =>
+    !active && verdict === "up" && drained === null &&
+    // It waits for somebody else who promotes it.
+    (barred === null || barred.kind === "waits")
   );
   return next === undefined
     ? "NOT READY: no other upstream could take over"

@@ -82,3 +82,16 @@ Deno.test("one service is read from a flat object, several from a list", () => {
   assertEquals(servicesOf(one), [service()]);
   assertEquals(servicesOf({ version: "1", services: [one, one] }).length, 2);
 });
+
+Deno.test("a standby shows its lag, and a server that may not be chosen why", () => {
+  const server = { role: "standby", lag_bytes: 1_536, lag_seconds: 2 } as const;
+  const with1 = (more: Partial<UpstreamState>) =>
+    statusText([service({ upstreams: [upstream("a:1", 0), upstream("b:1", 1, more)] })], NOW);
+  assertStringIncludes(with1({ server, barred: null }), "connected, 1.5KB and 2s behind; a run");
+  const barred = { kind: "stale", reason: "it takes writes, but a:1 was chosen last" };
+  const text = with1({ barred });
+  assertStringIncludes(text, "MAY NOT BE CHOSEN: it takes writes, but a:1 was chosen last; a run");
+  assertStringIncludes(text, "NOT READY: no other upstream could take over");
+  const waits = { kind: "waits", reason: "it is a standby, and nothing here promotes it" };
+  assertStringIncludes(with1({ barred: waits }), "ready: b:1 could take over");
+});

@@ -60,7 +60,7 @@ export type Event =
   /** A server is alive and does not say its role: nothing protects clients from a stale primary. */
   | { type: "server.roleUnknown"; upstream: string; reason: string }
   /** An upstream is up, but may not be chosen; published again when it may not for another reason. */
-  | { type: "upstream.barred"; upstream: string; reason: string }
+  | { type: "upstream.barred"; upstream: string; kind: string; reason: string }
   | { type: "upstream.allowed"; upstream: string }
   /** This program has made a standby the primary, or could not. */
   | { type: "server.promoted"; upstream: string; epoch: number; tookMs: number }

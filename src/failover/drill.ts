@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { choose } from "./candidate.ts";
 import { isDown } from "./health.ts";
 import type { Probe, ProbeResult, TriggerOutcome } from "./ports.ts";
+import { barOf, withLag } from "./roles.ts";
 import { activeOf, type Policy, type State } from "./state.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -83,7 +84,7 @@ export async function drill(
   const state = ports.state();
   const active = activeOf(state)?.upstream.name;
   const standbys = state.upstreams.filter(({ name }) => name !== active);
-  const candidates = standbys.filter(({ name }) => !state.drained.has(name));
+  const undrained = standbys.filter(({ name }) => !state.drained.has(name));
   const suspects = new Set(
     standbys.filter(({ name }) => isDown(state.health.get(name)!, policy)).map(({ name }) => name),
   );
@@ -92,16 +93,23 @@ export async function drill(
   let choiceMs: number | undefined;
   await Promise.all(standbys.map(async (upstream) => {
     answers.set(upstream.name, await ask(ports, upstream, state, signal));
-    const isMade = choose(candidates, answers, suspects).found !== "pending";
+    // As in a selection: where roles are known, a missing answer may show a primary.
+    const mayChoose = policy.roles === undefined ||
+      standbys.every(({ name }) => suspects.has(name) || answers.has(name));
+    const { candidates } = rolesIn(state, policy, answers, undrained);
+    const isMade = mayChoose && choose(candidates, answers, suspects).found !== "pending";
     if (isMade) choiceMs ??= clock.now() - began;
   }));
+  const { candidates, bars } = rolesIn(state, policy, answers, undrained);
   const { chosen, why } = choiceOf(candidates, answers, suspects);
   const found = {
     active,
     answers: standbys.map((upstream) => ({
       upstream,
       result: answers.get(upstream.name)!,
-      excluded: state.drained.has(upstream.name) ? "drained by the operator" : undefined,
+      excluded: state.drained.has(upstream.name)
+        ? "drained by the operator"
+        : bars.get(upstream.name),
       isSuspect: suspects.has(upstream.name),
     })),
     chosen,
@@ -132,6 +140,30 @@ function ask(
   signal: AbortSignal,
 ): Promise<ProbeResult> {
   return probe(upstream, { lastChosen, phase: "selecting", epoch }, signal);
+}
+
+/** Who may be chosen by these answers if the active server has not given one, and why the others may not. */
+function rolesIn(
+  state: State,
+  policy: Policy,
+  answers: ReadonlyMap<string, ProbeResult>,
+  upstreams: readonly Upstream[],
+): { candidates: readonly Upstream[]; bars: ReadonlyMap<string, string> } {
+  const none: ReadonlySet<string> = new Set();
+  const round = { round: 1, reason: "a drill", answers, suspects: none, passedOver: none };
+  const health = new Map([...state.health].map(([name, known]) => {
+    const last = answers.get(name);
+    const server = last?.server === undefined ? known.server : withLag(state, name, last.server);
+    return [name, { ...known, last, server }] as const;
+  }));
+  const supposed: State = { ...state, health, phase: { name: "selecting", ...round } };
+  const bars = new Map(
+    upstreams.flatMap(({ name }) => {
+      const bar = barOf(supposed, policy, name);
+      return bar === undefined ? [] : [[name, bar.reason] as const];
+    }),
+  );
+  return { candidates: upstreams.filter(({ name }) => !bars.has(name)), bars };
 }
 
 function choiceOf(

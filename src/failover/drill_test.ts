@@ -2,9 +2,9 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { drill, type DrillCause } from "./drill.ts";
 import type { ProbeResult } from "./ports.ts";
-import { initialState, type State } from "./state.ts";
+import { initialState, type Policy, type State } from "./state.ts";
 import { POLICY } from "./testing/policy.ts";
-import { NO_VERDICT, PASSED, REFUSED, upstreamsOf } from "./testing/results.ts";
+import { answeredAs, NO_VERDICT, PASSED, REFUSED, upstreamsOf } from "./testing/results.ts";
 
 const UPSTREAMS = upstreamsOf("a", "b", "c");
 
@@ -31,6 +31,7 @@ async function run(
   answers: Readonly<Record<string, ProbeResult>>,
   state = serving(),
   runTriggers = false,
+  policy: Policy = POLICY,
 ) {
   const clock = new ManualClock();
   const asked: string[] = [];
@@ -39,7 +40,7 @@ async function run(
     {
       clock,
       state: () => state,
-      policy: POLICY,
+      policy,
       probe: async ({ name }, { lastChosen, phase, epoch }) => {
         asked.push(`${name} ${lastChosen} ${phase} ${epoch}`);
         const answer = answers[name]!;
@@ -97,4 +98,23 @@ Deno.test("triggers are told that it is a drill, with the present epoch", async 
   ]);
   assertEquals(triggers?.tookMs, 70);
   assertEquals((await run({ b: REFUSED, c: REFUSED }, serving(), true)).causes, []);
+});
+
+Deno.test("a drill keeps to the rules for roles, as a failover does", async () => {
+  const roles = { ...POLICY, roles: { maxLag: { seconds: 5 }, promotedBy: "us" } } as const;
+  const result = await run(
+    { b: answeredAs("standby", { lagSeconds: 9 }), c: answeredAs("standby", { lagSeconds: 1 }) },
+    serving(),
+    false,
+    roles,
+  );
+  assertEquals([result.chosen, result.answers[0]!.excluded], [
+    "c",
+    "it is 9s behind (--max-lag 5s)",
+  ]);
+  const stale = await run({ b: answeredAs("primary"), c: REFUSED }, serving(), false, roles);
+  assertEquals([stale.chosen, stale.answers[0]!.excluded], [
+    undefined,
+    "it takes writes, but a was chosen last: stale primary",
+  ]);
 });

@@ -2,7 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { observe, unknownHealth } from "./health.ts";
 import { describeOrder, type OperatorOrder, takeOrder, tickHold, whyNot } from "./orders.ts";
-import type { State } from "./state.ts";
+import type { Event } from "../events/events.ts";
+import type { Phase, State } from "./state.ts";
 import { POLICY } from "./testing/policy.ts";
 import { NO_VERDICT, PASSED, REFUSED } from "./testing/results.ts";
 import { promoting, serving, START, stateOf } from "./testing/states.ts";
@@ -50,6 +51,11 @@ Deno.test("an order is refused with a reason, and then changes nothing", () => {
       { name: "drain", upstream: "b" },
       { ...up, phase: promoting(true, { is: "ran" }) },
       "a promotion is under way that needs b",
+    ],
+    [
+      { name: "drain", upstream: "a" },
+      { ...up, phase: promoting(false, { is: "ran" }) },
+      "a promotion is under way that needs a",
     ],
     [{ name: "undrain", upstream: "b" }, up, undefined],
     [{ name: "pause" }, up, undefined],
@@ -147,4 +153,66 @@ Deno.test("a drained upstream is no candidate until that is undone", () => {
   assertEquals(effectsOf(context).filter((effect) => !effect.startsWith("settle")), [
     ...["upstream.drained", "upstream.undrained"],
   ]);
+});
+
+/** The event of this type in a step. */
+function eventOf({ effects }: ReturnType<typeof stepAt>, type: Event["type"]): Event | undefined {
+  return effects.flatMap((each) => each.do === "publish" ? [each.event] : []).find((event) =>
+    event.type === type
+  );
+}
+
+Deno.test("the reason of a move names who ordered it, and why if that was said", () => {
+  for (
+    const [reason, text] of [["", "ordered by ann"], ["a disk", "ordered by ann: a disk"]] as const
+  ) {
+    const context = stepAt(ON_B);
+    takeOrder(context, 7, { name: "switchover", to: "a" }, { by: "ann", reason });
+    const event = eventOf(context, "promotion.started");
+    assertEquals(event?.type === "promotion.started" && [event.to, event.reason], ["a", text]);
+  }
+});
+
+Deno.test("an ordered failback moves the traffic at once, and does not keep it there", () => {
+  const context = stepAt(ON_B, { failback: { kind: "manual" } });
+  takeOrder(context, 7, { name: "failback" }, ANN);
+  assertEquals(effectsOf(context), [
+    ...["settle 7 accepted", "hold", "clients.held", "promotion.started", "run triggers of 1"],
+  ]);
+  assertEquals(context.phase.name === "promoting" && context.phase.order, { id: 7, pins: false });
+});
+
+const WAITING: Phase = {
+  ...{ name: "waiting", round: 3, reason: "b is down", until: 900 },
+  passedOver: new Set(),
+};
+
+Deno.test("a switchover while no upstream serves begins its promotion at once", () => {
+  const context = stepAt(stateOf(WAITING, { is: "closed", outSince: 5 }));
+  takeOrder(context, 7, { name: "switchover", to: "a" }, ANN);
+  assertEquals(effectsOf(context), [
+    ...["settle 7 accepted", "probe a", "probe b", "promotion.started", "run triggers of 1"],
+  ]);
+});
+
+Deno.test("after a pause a service without an upstream begins its next round", () => {
+  const context = stepAt({ ...stateOf(WAITING, { is: "closed", outSince: 5 }), paused: STANDING });
+  takeOrder(context, 7, { name: "resume" }, ANN);
+  assertEquals(effectsOf(context), [
+    ...["service.resumed", "probe a", "probe b", "settle 7 finished"],
+  ]);
+  assertEquals(context.phase.name === "selecting" && context.phase.round, 4);
+  const busy = stepAt({ ...stateOf(promoting(false, { is: "ran" })), paused: STANDING });
+  takeOrder(busy, 7, { name: "resume" }, ANN);
+  assertEquals(effectsOf(busy), ["service.resumed", "settle 7 finished"]);
+});
+
+Deno.test("a hold while clients wait already orders nothing, and a second one moves its end", () => {
+  const context = stepAt({ ...ON_B, admission: { is: "holding", outSince: 5, until: 900 } });
+  takeOrder(context, 7, { name: "hold", maxMs: 50 }, ANN);
+  takeOrder(context, 8, { name: "hold", maxMs: 80 }, ANN);
+  assertEquals(effectsOf(context), [
+    ...["hold.began", "settle 7 finished", "hold.began", "settle 8 finished"],
+  ]);
+  assertEquals(context.state.held, { ...ANN, since: 100, until: 180 });
 });

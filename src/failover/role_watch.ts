@@ -68,6 +68,13 @@ function noteStandbys(
   }
 }
 
+function presentStandbys(state: State): State["standbys"] {
+  const names = state.upstreams.map(({ name }) => name).filter((name) =>
+    name !== state.lastChosen && reportOf(state, name)?.role === "standby"
+  );
+  return new Map(names.map((name) => [name, "standby"]));
+}
+
 function setStandby(context: StepContext, name: string, as: "standby" | "rival"): void {
   const { standbys } = context.state;
   if (standbys.get(name) !== as) context.set({ standbys: new Map(standbys).set(name, as) });
@@ -108,7 +115,11 @@ function isInUse(state: State, name: string): boolean {
 export function noteRoles(context: StepContext, before: State): void {
   const { state, policy, phase } = context;
   if (policy.roles === undefined) return;
-  if (state.lastChosen !== before.lastChosen) context.set({ standbys: new Map() });
+  if (state.lastChosen !== before.lastChosen) {
+    // Before the first choice nobody was promoted, so a standby of that time counts.
+    const isFirst = before.lastChosen === undefined;
+    context.set({ standbys: isFirst ? presentStandbys(state) : new Map() });
+  }
   // While an upstream is being chosen, who may be chosen changes with each answer.
   if (phase.name !== "serving" && phase.name !== "waiting") return;
   const barred = new Map<string, Bar["kind"]>();
@@ -123,7 +134,7 @@ export function noteRoles(context: StepContext, before: State): void {
     if (bar !== undefined && bar.kind !== "waits" && !isOpen) {
       barred.set(name, bar.kind);
       if (was !== bar.kind) {
-        context.emit({ type: "upstream.barred", upstream: name, reason: bar.reason });
+        context.emit({ type: "upstream.barred", upstream: name, ...bar });
       }
     } else if (was !== undefined && name !== active && !isDown(context.health(name), policy)) {
       context.emit({ type: "upstream.allowed", upstream: name });

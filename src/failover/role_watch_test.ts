@@ -100,6 +100,8 @@ Deno.test("a choice forgets the standbys of the choice before, and what is barre
   context.effects.length = 0;
   noteRoles(context, { ...SERVING, lastChosen: "a" });
   assertEquals([context.state.standbys.size, effectsOf(context)], [0, []]);
+  noteRoles(context, { ...SERVING, lastChosen: undefined });
+  assertEquals(context.state.standbys, new Map([["a", "standby"]]));
   const stale = learn(["b", answer("primary")], ["a", answer("primary")]).context;
   stale.effects.length = 0;
   noteRoles(stale, SERVING);

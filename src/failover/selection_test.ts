@@ -4,7 +4,7 @@ import type { ProbeResult } from "./ports.ts";
 import { judgeRound } from "./selection.ts";
 import type { Phase, Policy, State } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
-import { NO_VERDICT, PASSED, REFUSED } from "./testing/results.ts";
+import { NO_VERDICT, PASSED, REFUSED, SILENT } from "./testing/results.ts";
 import { START } from "./testing/states.ts";
 import { effectsOf, stepAt } from "./testing/step.ts";
 
@@ -57,4 +57,49 @@ Deno.test("clients stay held after a failed round with --hold-while down, or if 
   for (const { effects } of [down, unknown]) {
     assertEquals(effects.map((effect) => effect.do), ["publish"]);
   }
+});
+
+Deno.test("the first choice of a process is a start, every later one a failover", () => {
+  const moveOf = ({ phase }: StepContext) => phase.name === "promoting" && phase.promotion.move;
+  assertEquals(moveOf(round({ a: PASSED })), "start");
+  const lastServed = { to: "b", promotion: undefined, since: 5 };
+  assertEquals(moveOf(round({ a: PASSED }, { lastServed })), "failover");
+});
+
+Deno.test("with --hold-while down clients go to a fail-open target only after the hold", () => {
+  const target = (until: number) => {
+    const admission = { is: "holding", outSince: 40, until } as const;
+    const policy = { holdWhile: "down", failOpen: true } as const;
+    return effectsOf(round({ a: SILENT, b: SILENT }, { admission }, policy)).slice(1);
+  };
+  assertEquals([target(900), target(Infinity)], [[], ["open a 1", "service.failedOpen"]]);
+});
+
+Deno.test("nothing is judged outside a round", () => {
+  const waiting = {
+    ...{ name: "waiting", round: 3, reason: "b is down", until: 900 },
+    passedOver: new Set<string>(),
+  } as const;
+  assertEquals(effectsOf(round({}, { phase: waiting as Phase })), []);
+});
+
+Deno.test("an upstream whose triggers failed is passed over in the same selection", () => {
+  const passedOver = new Set(["a"]);
+  const phase: Phase = {
+    ...{
+      name: "selecting",
+      round: 2,
+      reason: "b is down",
+      suspects: new Set<string>(),
+      passedOver,
+    },
+    answers: new Map([["a", PASSED], ["b", PASSED]]),
+  } as Phase;
+  const context = round({}, { phase });
+  assertEquals(
+    context.phase.name === "promoting" && [
+      ...[context.phase.promotion.to, context.phase.round, [...context.phase.passedOver][0]],
+    ],
+    ["b", 2, "a"],
+  );
 });

@@ -228,3 +228,44 @@ Deno.test("the answer of an upstream that no promotion concerns changes nothing"
   beginTriggers(context);
   assertEquals(effectsOf(context), []);
 });
+
+Deno.test("triggers that are due begin at their time, and a promotion with a flaw says so", () => {
+  const due = (at: number) => {
+    const state = { ...stateOf(promoting(true, { is: "due", at }), HOLDING), epoch: 4 };
+    const context = stepAt(state);
+    tickPromotion(context);
+    return effectsOf(context);
+  };
+  assertEquals([due(101), due(100)], [[], ["run triggers of 4"]]);
+  const flawed = during(false);
+  takeTriggersEnded(flawed, 4, FAILED);
+  const finished = flawed.effects.flatMap((each) => each.do === "publish" ? [each.event] : []);
+  assertEquals("triggersFailed" in finished[0]! && finished[0].triggersFailed, FAILED.reason);
+  const fine = during(false);
+  takeTriggersEnded(fine, 4, RAN);
+  const events = fine.effects.flatMap((each) => each.do === "publish" ? [each.event] : []);
+  assertEquals("triggersFailed" in events[0]!, false);
+});
+
+Deno.test("a move that waits for quiet sessions begins its triggers when its old upstream goes down", () => {
+  const state = { ...stateOf(promoting(true, { is: "due", at: 900 }), HOLDING), epoch: 4 };
+  const context = stepAt(state);
+  bringDown(context, "b");
+  watchPromotion(context, "b");
+  assertEquals(effectsOf(context).slice(-1), ["run triggers of 4"]);
+});
+
+Deno.test("a trigger that had begun before a shortage makes a return impossible", () => {
+  const context = during(true);
+  takeTriggersEnded(context, 4, { ...SHORT, hasBegun: true } as TriggerOutcome);
+  assertEquals(effectsOf(context), ["promotion.delayed"]);
+});
+
+Deno.test("sessions stay where they are after a move if the policy keeps them", () => {
+  for (const [sessionsOnMove, drains] of [["keep", 0], ["drain", 1], ["cut", 1]] as const) {
+    const context = during(true, { sessionsOnMove });
+    takeTriggersEnded(context, 4, RAN);
+    const count = effectsOf(context).filter((effect) => effect.startsWith("drain b")).length;
+    assertEquals(count, drains, sessionsOnMove);
+  }
+});

@@ -2,9 +2,9 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { Fault, FaultName } from "../base/fault.ts";
-import type { DrainOrder } from "../failover/ports.ts";
 import { Deadlines, TICK_MS } from "../net/deadlines.ts";
 import { type Drainable, Running } from "./running.ts";
+import { DRAIN } from "../failover/testing/drain_order.ts";
 
 class FakeAttempt implements Drainable {
   place = -1;
@@ -33,14 +33,7 @@ function fixture(idleMs = 0) {
   return { clock, running };
 }
 
-const ORDER: DrainOrder = {
-  upstream: "a",
-  throughEpoch: 2,
-  graceMs: 0,
-  sparedIfMovedMs: undefined,
-  revocable: false,
-  reason: "connection refused",
-};
+const ORDER = { ...DRAIN, throughEpoch: 2, reason: "connection refused" };
 
 Deno.test("an attempt that transfers no bytes for too long is ended, and one that transfers some is not", async () => {
   const { clock, running } = fixture(1_000);

@@ -11,7 +11,7 @@ import type { Probe, ProbeContext, ProbeResult } from "../failover/ports.ts";
 import type { ServerReport } from "../failover/server_report.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { connectEvidence } from "./evidence.ts";
-import { NotAlive, type Question, type ServerProbe } from "./server_probe.ts";
+import { NotAlive, PromotionRefused, type Question, type ServerProbe } from "./server_probe.ts";
 
 /** How questions are asked, and who is told that a connection has ended. */
 export interface ServerCheckSettings {
@@ -27,18 +27,17 @@ const ENDING_MS = 250;
 
 /** The checks of the servers of one service. */
 export class ServerCheck implements AsyncDisposable {
-  readonly #probes: ReadonlyMap<string, ServerProbe>;
+  readonly #make: (upstream: Upstream) => Promise<ServerProbe>;
   readonly #settings: ServerCheckSettings;
+  /** By upstream, from its first question on. */
+  readonly #probes = new Map<string, Promise<ServerProbe>>();
   /** By upstream: the question under way. Others wait for it. */
   readonly #asking = new Map<string, Promise<unknown>>();
 
-  /** `probes` has one for each upstream that is checked; they are closed with this object. */
-  constructor(probes: ReadonlyMap<string, ServerProbe>, settings: ServerCheckSettings) {
-    this.#probes = probes;
+  /** `make` is called at the first question about an upstream. */
+  constructor(make: (upstream: Upstream) => Promise<ServerProbe>, settings: ServerCheckSettings) {
+    this.#make = make;
     this.#settings = settings;
-    for (const [name, probe] of probes) {
-      probe.onEnd = (reason) => settings.onEnd(name, reason);
-    }
   }
 
   /** The probe for the checker. */
@@ -65,24 +64,50 @@ export class ServerCheck implements AsyncDisposable {
   };
 
   /** Makes a standby the primary; see `ServerProbe.promote`. */
-  async promote(upstream: string, signal: AbortSignal): Promise<void> {
-    await this.#probes.get(upstream)!.promote!(signal);
+  async promote(upstream: Upstream, signal: AbortSignal): Promise<void> {
+    const probe = await this.#probeOf(upstream);
+    if (probe.promote === undefined) throw new PromotionRefused("it has no command for that");
+    await probe.promote(signal);
+  }
+
+  /** Ends the connections to upstreams that are no longer listed. */
+  async keepOnly(upstreams: readonly Upstream[]): Promise<void> {
+    const listed = new Set(upstreams.map(({ name }) => name));
+    const gone = [...this.#probes].filter(([name]) => !listed.has(name));
+    await Promise.allSettled(gone.map(async ([name, made]) => {
+      this.#probes.delete(name);
+      const probe = await made;
+      probe.onEnd = () => {};
+      await probe.close();
+    }));
   }
 
   /** Ends all connections. No check may be under way. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.allSettled([...this.#probes.values()].map((probe) => {
-      probe.onEnd = () => {};
-      return probe.close();
-    }));
+    await this.keepOnly([]);
+  }
+
+  #probeOf(upstream: Upstream): Promise<ServerProbe> {
+    const { name } = upstream;
+    let probe = this.#probes.get(name);
+    if (probe === undefined) {
+      probe = this.#make(upstream).then((made) => {
+        made.onEnd = (reason) => this.#settings.onEnd(name, reason);
+        return made;
+      });
+      this.#probes.set(name, probe);
+      probe.catch(() => this.#probes.delete(name));
+    }
+    return probe;
   }
 
   /** Resolves with what the question rejected with, at the latest shortly after `signal` is aborted. */
   async #ask(
-    { name }: Upstream,
+    upstream: Upstream,
     { isDoubted = false }: ProbeContext,
     signal: AbortSignal,
   ): Promise<ServerReport | Error> {
+    const { name } = upstream;
     const over = Promise.withResolvers<Error>();
     let cancel = () => {};
     whenAborted(signal).then(() => {
@@ -94,7 +119,7 @@ export class ServerCheck implements AsyncDisposable {
         const ended = await Promise.race([other.then(() => undefined), over.promise]);
         if (ended !== undefined) return ended;
       }
-      const asking = this.#answer(this.#probes.get(name)!, { signal, isDoubted }).finally(() =>
+      const asking = this.#answer(upstream, { signal, isDoubted }).finally(() =>
         this.#asking.delete(name)
       );
       this.#asking.set(name, asking);
@@ -104,9 +129,9 @@ export class ServerCheck implements AsyncDisposable {
     }
   }
 
-  async #answer(probe: ServerProbe, question: Question): Promise<ServerReport | Error> {
+  async #answer(upstream: Upstream, question: Question): Promise<ServerReport | Error> {
     try {
-      return await probe.ask(question);
+      return await (await this.#probeOf(upstream)).ask(question);
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     }

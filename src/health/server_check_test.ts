@@ -1,10 +1,10 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { ProbeContext, ProbeResult } from "../failover/ports.ts";
 import type { ServerReport } from "../failover/server_report.ts";
 import { ServerCheck } from "./server_check.ts";
-import { NotAlive, type Question, type ServerProbe } from "./server_probe.ts";
+import { NotAlive, PromotionRefused, type Question, type ServerProbe } from "./server_probe.ts";
 
 const UPSTREAM = { name: "a", address: { kind: "tcp", host: "::1", port: 1 }, rank: 0 } as const;
 const CONTEXT: ProbeContext = { lastChosen: "a", phase: "serving", epoch: 1 };
@@ -39,7 +39,7 @@ function build() {
     clock,
     onEnd: (...end: [string, string]) => ends.push(end.join(": ")),
   };
-  const check = new ServerCheck(new Map([["a", server]]), settings);
+  const check = new ServerCheck(() => Promise.resolve(server), settings);
   const ask = (context = CONTEXT, signal = new AbortController().signal) =>
     check.probe(UPSTREAM, context, signal);
   return { clock, server, ends, check, ask };
@@ -149,9 +149,24 @@ Deno.test("a doubt asks for a new connection", async () => {
   assertEquals(server.questions[0]!.isDoubted, true);
 });
 
+Deno.test("a server without a command for it refuses to be promoted", async () => {
+  const { check } = build();
+  await assertRejects(
+    () => check.promote(UPSTREAM, new AbortController().signal),
+    PromotionRefused,
+    "it has no command for that",
+  );
+});
+
 Deno.test("the end of a kept connection is reported until the check is closed", async () => {
-  const { server, ends, check } = build();
+  const { clock, server, ends, check, ask } = build();
+  const asked = ask();
+  await clock.advance(0);
+  server.answers[0]!.resolve({ role: "primary", phase: "running" });
+  await asked;
   server.onEnd("the server ended it");
+  await check.keepOnly([UPSTREAM]);
+  assertEquals(server.closed, 0);
   await check[Symbol.asyncDispose]();
   server.onEnd("closed");
   assertEquals([ends, server.closed], [["a: the server ended it"], 1]);

@@ -1,28 +1,10 @@
 import { assertEquals } from "@std/assert";
-import type { Taken } from "../failover/controller.ts";
-import { step } from "../failover/machine.ts";
-import { initialState } from "../failover/state.ts";
 import type { Input } from "../failover/steps.ts";
-import { POLICY } from "../failover/testing/policy.ts";
 import { InputLog } from "./input_log.ts";
-import { upstreamsOf } from "../failover/testing/results.ts";
-
-const UPSTREAMS = upstreamsOf("a");
+import { taker } from "../failover/testing/taker.ts";
 
 /** Steps a machine, and records each step in the log. */
-function runner(log: InputLog) {
-  let state = initialState(UPSTREAMS, 0);
-  return (input: Input, now: number) => {
-    const taken: Taken = {
-      input,
-      before: state,
-      policy: POLICY,
-      step: step(state, input, now, POLICY),
-    };
-    state = taken.step.state;
-    log.add(taken);
-  };
-}
+const runner = (log: InputLog) => taker((taken) => log.add(taken));
 
 const passed = (stage: number): Input => ({
   type: "probed",

@@ -1,32 +1,18 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Taken } from "../failover/controller.ts";
-import { step } from "../failover/machine.ts";
-import { initialState } from "../failover/state.ts";
 import type { Input } from "../failover/steps.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { ENTRIES_MAX, Recording } from "./recording.ts";
 import { replay } from "./replay.ts";
-import { upstreamsOf } from "../failover/testing/results.ts";
+import { BEGINNING, taker } from "../failover/testing/taker.ts";
 
-const UPSTREAMS = upstreamsOf("a");
 const PACE = { steadyMs: 2_000, doubtMs: 500 };
 const TICK: Input = { type: "ticked" };
 
 /** A machine whose steps are recorded from its beginning. */
 function fixture() {
-  let state = initialState(UPSTREAMS, 0);
-  const range = { start: state, policy: POLICY, entries: [], decided: [] };
+  const range = { start: BEGINNING, policy: POLICY, entries: [], decided: [] };
   const recording = new Recording(range, PACE, 1_000_000);
-  const take = (input: Input, now: number) => {
-    const taken: Taken = {
-      input,
-      before: state,
-      policy: POLICY,
-      step: step(state, input, now, POLICY),
-    };
-    state = taken.step.state;
-    recording.add(taken);
-  };
+  const take = taker((taken) => recording.add(taken));
   return { recording, take };
 }
 

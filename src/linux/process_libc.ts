@@ -10,6 +10,7 @@ const MADV_DONTNEED = 4;
 const RLIMIT_NOFILE = 7;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
+const CLOCK_MONOTONIC = 1;
 const F_GETFD = 1;
 const O_CLOEXEC = 0o2000000;
 /** The longest path (PATH_MAX, linux/limits.h). */
@@ -60,6 +61,13 @@ export class ProcessLibc {
   /** True if this process has a descriptor of this number (fcntl(2)). */
   isOpen(fd: number): boolean {
     return this.#library.symbols.fcntl(fd, F_GETFD, 0) !== -1;
+  }
+
+  /** The time of the clock that nobody sets, in microseconds (CLOCK_MONOTONIC, clock_gettime(2)). */
+  monotonicUsec(): bigint {
+    const time = new BigInt64Array(2); // seconds and nanoseconds
+    this.#library.symbols.clock_gettime(CLOCK_MONOTONIC, time);
+    return time[0]! * 1_000_000n + time[1]! / 1_000n;
   }
 
   /** The number of the calling thread (gettid(2)). */

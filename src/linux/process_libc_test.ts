@@ -12,6 +12,11 @@ Deno.test({
     assert(self > 0 && libc.cpuMs(self)! > 0);
     assertEquals(libc.cpuMs(2 ** 22), undefined);
     assert(libc.processors()! >= 1);
+    const [uptime] = Deno.readTextFileSync("/proc/uptime").split(" ");
+    const usec = libc.monotonicUsec();
+    assert(usec > 0n && libc.monotonicUsec() >= usec);
+    // Both count from the start of the system, this one without the time that it slept.
+    assert(Number(usec) <= (Number(uptime) + 60) * 1e6, `${usec} at ${uptime} s`);
   },
 });
 

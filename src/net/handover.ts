@@ -45,6 +45,12 @@ export const PARCEL_DESCRIPTORS_MAX = 16;
  */
 export type PassOn = (service: string, parcel: Parcel) => Promise<boolean>;
 
+/**
+ * Makes a connection that was received go on in this process, which owns its descriptors then. Until it is called nothing
+ * happens to the connection: the process before may still have to go on with it.
+ */
+export type GoOn = () => void;
+
 /** The listening sockets that a new process has received and that nobody has taken yet. */
 export class ReceivedListeners {
   readonly #left: PassedListener[];

@@ -88,9 +88,9 @@ function parseLine(line: string): ParsedProxyHeader {
 
 function tcpAddress(host: string, port: string, size: 4 | 16): Address | undefined {
   const ip = parseIp(host);
-  // A number has no leading zero. In an address of IPv4 some programs would read such a number as octal.
-  const isStrict = /^(0|[1-9]\d{0,4})$/.test(port) && (size === 16 || !/(^|\.)0\d/.test(host));
-  if (ip?.length !== size || !isStrict || Number(port) > 65_535) return undefined;
+  if (ip?.length !== size || !/^(0|[1-9]\d{0,4})$/.test(port) || Number(port) > 65_535) {
+    return undefined;
+  }
   return { kind: "tcp", host: formatIp(ip), port: Number(port) };
 }
 

@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
-import type { Parcel, PassedListener } from "../net/handover.ts";
+import type { GoOn, Parcel, PassedListener } from "../net/handover.ts";
 import type { ClientTables } from "../net/client_limit.ts";
 import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { Resolver } from "../net/resolve.ts";
@@ -108,8 +108,11 @@ export interface Relay extends DataPlane, AsyncDisposable {
     drainMs: number,
     now: AbortSignal,
   ): Promise<number>;
-  /** Continues a session of the process before this one. False if it cannot; the descriptors are then the caller's. */
-  receive?(parcel: Parcel): boolean;
+  /**
+   * What continues a session of the process before this one; undefined if this engine cannot. The descriptors are the
+   * caller's until it is called.
+   */
+  receive?(parcel: Parcel): GoOn | undefined;
   /**
    * Puts other settings into force for new clients, and as far as possible for the sessions that there are, which all
    * stay. The address, `workers`, `socketMode`, `acceptProxy` and whether there are `clientTables` must not change.

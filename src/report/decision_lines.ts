@@ -21,7 +21,7 @@ export const DECISION_ROWS = {
   "upstream.down": { level: "warn", line: (e) => `upstream ${e.upstream} is down: ${e.reason}` },
   "upstream.doubted": {
     level: "debug",
-    line: (e) => `a client could not use ${e.upstream} (${e.reason}): checking it now`,
+    line: (e) => `a live connection to ${e.upstream} failed (${e.reason}): checking it now`,
   },
   "noVerdict.began": {
     level: "error",

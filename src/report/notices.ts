@@ -25,12 +25,12 @@ export interface ClientCounts {
 
 /**
  * One notification: traffic moved to a backup, came back, or no upstream can take it; or a trigger that ran
- * beside the traffic failed after the notice of its promotion.
+ * beside the traffic failed after the notice of its promotion; or a second server takes writes.
  */
 export interface Notice {
   /** Unique, and the same in each attempt to send the notice. */
   readonly id: string;
-  readonly kind: "failover" | "recovery" | "outage" | "trigger_failed";
+  readonly kind: "failover" | "recovery" | "outage" | "trigger_failed" | "stale_primary";
   readonly service: string;
   /** Milliseconds since 1970. */
   readonly time: number;
@@ -72,6 +72,9 @@ interface ServiceRecord {
 
 /** One round that finds no usable upstream may be chance; a notice is sent after this many. */
 const OUTAGE_ROUND = 2;
+
+/** Why an upstream may not be chosen, where it takes writes beside another one. */
+const STALE_KINDS: ReadonlySet<string> = new Set(["stale", "rival", "ambiguous"]);
 
 /** Decides for all services of the process. It sends nothing itself. */
 export class Notices {
@@ -118,6 +121,8 @@ export class Notices {
         return this.#takePromotion(service, stamped, event);
       case "promotion.flawed":
         return this.#takeFlaw(service, stamped, event);
+      case "upstream.barred":
+        return this.#takeBarred(service, stamped, event);
       case "service.continued":
         return this.#takeRestart(service, stamped, event);
       default:
@@ -145,6 +150,26 @@ export class Notices {
       from: service.active === to ? undefined : service.active,
       to,
       reason,
+      interruptedMs: 0,
+      finished: service.incident === undefined,
+    });
+  }
+
+  /** Two servers take writes: clients get one of them, but somebody must look after the other. */
+  #takeBarred(
+    service: ServiceRecord,
+    stamped: Stamped,
+    { upstream, kind, reason }: EventOf<"upstream.barred">,
+  ): Notice | undefined {
+    if (!STALE_KINDS.has(kind)) return undefined;
+    const { time, service: name } = stamped;
+    const began = { startedAt: time, reason, counts: this.#counts(name) };
+    const none = { lostAt: undefined, isOutageReported: false };
+    return this.#notice(stamped, service.incident ?? { ...began, ...none }, {
+      kind: "stale_primary",
+      from: undefined,
+      to: service.active,
+      reason: `${upstream}: ${reason}`,
       interruptedMs: 0,
       finished: service.incident === undefined,
     });
@@ -279,6 +304,8 @@ export function noticeSentence(notice: Notice): string {
     ? `no service${from === undefined ? "" : ` since ${from} failed`}`
     : kind === "trigger_failed"
     ? `serving ${to}, trigger failed`
+    : kind === "stale_primary"
+    ? `${to === undefined ? "" : `${to} serves, and `}another server takes writes`
     : `${kind}${from === undefined || from === to ? "" : ` from ${from}`} to ${to}`;
   const facts = [
     `clients found no upstream for ${duration(interruptedMs)}`,

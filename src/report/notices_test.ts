@@ -208,3 +208,19 @@ Deno.test("a service that continues on a backup after a restart is an incident, 
   })!;
   assertObjectMatch(notice, { kind: "recovery", to: "b", incident: { finished: false } });
 });
+
+Deno.test("a second server that takes writes is reported, and another bar is not", () => {
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  const barred = (kind: string, reason: string) =>
+    fixture.event(5, { type: "upstream.barred", upstream: "b", kind, reason });
+  assertEquals(barred("lag", "it is 20MB behind"), undefined);
+  const notice = barred("stale", "it takes writes, but a was chosen last: stale primary")!;
+  assertObjectMatch(notice, { kind: "stale_primary", to: "a", incident: { finished: true } });
+  assertEquals(
+    noticeSentence(notice).startsWith(
+      "[shop] a serves, and another server takes writes: b: it takes writes, but a was chosen last",
+    ),
+    true,
+  );
+});

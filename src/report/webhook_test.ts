@@ -154,13 +154,22 @@ Deno.test("a receiver that cannot be reached loses its notice and nothing else",
   assert(!JSON.stringify(hook.events.recent).includes("secret-path"));
 });
 
-Deno.test("a receiver that does not answer is given up after its timeout", async () => {
+/** A webhook whose first notice hangs at its receiver until `gate` is settled. */
+async function hangingHook() {
+  await using parts = new AsyncDisposableStack();
   const gate = Promise.withResolvers<Response>();
-  await using to = receiver((count) => count === 1 ? gate.promise : new Response("ok"));
-  await using hook = wrap(build(to.url));
+  const to = parts.use(receiver((count) => count === 1 ? gate.promise : new Response("ok")));
+  const hook = parts.use(wrap(build(to.url)));
   const asked = to.request();
   hook.move("b");
   await asked;
+  const owned = parts.move();
+  return { gate, to, hook, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+Deno.test("a receiver that does not answer is given up after its timeout", async () => {
+  await using hanging = await hangingHook();
+  const { gate, hook } = hanging;
   await hook.clock.advance(ATTEMPT_MS);
   await hook.ended(1);
   gate.resolve(new Response("too late"));
@@ -168,12 +177,8 @@ Deno.test("a receiver that does not answer is given up after its timeout", async
 });
 
 Deno.test("while a receiver hangs the oldest notices are dropped, and publishing never waits", async () => {
-  const gate = Promise.withResolvers<Response>();
-  await using to = receiver((count) => count === 1 ? gate.promise : new Response("ok"));
-  await using hook = wrap(build(to.url));
-  const asked = to.request();
-  hook.move("b");
-  await asked;
+  await using hanging = await hangingHook();
+  const { gate, to, hook } = hanging;
   for (let i = 0; i < NOTICES_MAX + 3; i++) hook.move(i % 2 === 0 ? "c" : "b");
   assertEquals(hook.webhook.lost, 3);
   await hook.clock.advance(ATTEMPT_MS);

@@ -1,14 +1,9 @@
 /** The orders of the control plane, as the threads get them. */
 import { assertEquals } from "@std/assert";
-import type { DrainOrder } from "../failover/ports.ts";
 import { upstreamsOf } from "../failover/testing/results.ts";
 import { ShardedDataPlane } from "./sharded_data_plane.ts";
 import { serviceFixture } from "./testing/service.ts";
-
-const DRAIN: DrainOrder = {
-  ...{ upstream: "a", throughEpoch: 1, graceMs: 0, revocable: false, reason: "test" },
-  sparedIfMovedMs: undefined,
-};
+import { DRAIN } from "../failover/testing/drain_order.ts";
 
 Deno.test("each order goes to all threads, and is in force when they have confirmed it", async () => {
   const { service, sent } = serviceFixture(1);

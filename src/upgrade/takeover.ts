@@ -5,7 +5,7 @@
 import { errnoWords } from "../linux/errno.ts";
 import { closeDescriptors, DescriptorSocket } from "../linux/pass_descriptors.ts";
 import { ProcessLibc } from "../linux/process_libc.ts";
-import { type Parcel, type PassedListener, ReceivedListeners } from "../net/handover.ts";
+import { type GoOn, type Parcel, type PassedListener, ReceivedListeners } from "../net/handover.ts";
 import { Channel, isReceived, type Received } from "./channel.ts";
 import { type MessageOf, PROTOCOL, type UpgradeMessage } from "./messages.ts";
 
@@ -133,7 +133,7 @@ export class Takeover implements Disposable {
    * their number. Never rejects.
    */
   async receiveConnections(
-    receive: (service: string, parcel: Parcel) => boolean,
+    receive: (service: string, parcel: Parcel) => GoOn | undefined,
   ): Promise<number> {
     let count = 0;
     for (;;) {
@@ -145,10 +145,14 @@ export class Takeover implements Disposable {
       const { message, descriptors, content } = found;
       if (message.type !== "parcel") return count;
       const { id, service, kind } = message;
-      const isTaken = receive(service, { kind, content, descriptors });
-      if (isTaken) count++;
-      else closeDescriptors(descriptors);
-      await this.#channel.send({ type: "got", id, isTaken });
+      const goOn = receive(service, { kind, content, descriptors });
+      const failed = await this.#channel.send({ type: "got", id, isTaken: goOn !== undefined });
+      // The old process keeps a connection of which it does not hear, so that goes on here only when this was said.
+      if (goOn === undefined || failed !== undefined) closeDescriptors(descriptors);
+      else {
+        goOn();
+        count++;
+      }
     }
   }
 

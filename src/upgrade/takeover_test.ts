@@ -57,7 +57,11 @@ Deno.test({
     await old.send({ type: "parcel", id: 1, service: "db", kind: "a" });
     await old.send({ type: "parcel", id: 2, service: "web", kind: "b" });
     await old.send({ type: "end" });
-    assertEquals(await takeover.receiveConnections((service) => service === "db"), 1);
+    const wentOn: string[] = [];
+    const count = await takeover.receiveConnections((service) =>
+      service === "db" ? () => wentOn.push(service) : undefined
+    );
+    assertEquals([count, wentOn], [1, ["db"]]);
     assertEquals([await next(), await next()], [
       { type: "got", id: 1, isTaken: true },
       { type: "got", id: 2, isTaken: false },
@@ -83,7 +87,7 @@ Deno.test({
     const late = pair();
     late.old[Symbol.dispose]();
     await late.takeover.took();
-    assertEquals(await late.takeover.receiveConnections(() => true), 0);
+    assertEquals(await late.takeover.receiveConnections(() => () => {}), 0);
     for (const { takeover } of [early, middle, late]) takeover[Symbol.dispose]();
   },
 });

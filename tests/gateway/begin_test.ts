@@ -1,5 +1,4 @@
 /** A service makes no check and no decision before it can serve, and each request has its own hold. */
-import { ProcessMemory } from "../../src/app/process_memory.ts";
 import { assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -11,6 +10,7 @@ import { startThreads } from "../../src/app/threads.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { nodeUpstream } from "./gateway_fixture.ts";
+import { serviceContext } from "./service_context.ts";
 
 /** A service whose start takes as long as `whileStarting` does. */
 async function start(args: readonly string[], whileStarting = () => Promise.resolve()) {
@@ -19,28 +19,21 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
   const programs = new Programs(realClock);
   const config = httpOf(["--check-interval=100ms", "--listen=127.0.0.1:0", ...args]);
   const threads = startThreads([config], 1, () => {});
-  const service = await httpStarter(config).start({
-    clock: realClock,
-    coarseClock: realClock,
-    publish(event) {
+  const service = await httpStarter(config).start(serviceContext({
+    publish(event: Event) {
       events.push(event);
       news.arrived.resolve();
       news.arrived = Promise.withResolvers();
     },
     programs,
-    observer: { begin() {}, setPace() {}, step() {} },
-    memory: new ProcessMemory(),
-    triggerWarnings: [],
     threads,
-    socketMode: 0o666,
     connectionsMax: config.maxConnections,
-    instance: "test",
     drainMs: 1_000,
     async publicEndpoints() {
       await whileStarting();
       return { fetch: () => new Response("window") };
     },
-  }) as Service;
+  })) as Service;
   const opened = events.find((event) => event.type === "port.opened")!;
   return {
     events,

@@ -1,6 +1,5 @@
 /** Which exchanges a drain ends, which it spares, and when it is cancelled. */
 import { assertEquals } from "@std/assert";
-import type { DrainOrder } from "../../src/failover/ports.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   type GatewayFixture,
@@ -12,15 +11,9 @@ import {
   sendText,
 } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
+import { DRAIN } from "../../src/failover/testing/drain_order.ts";
 
-const HARD: DrainOrder = {
-  upstream: "u0",
-  throughEpoch: 1,
-  graceMs: 0,
-  sparedIfMovedMs: undefined,
-  revocable: false,
-  reason: "test",
-};
+const HARD = { ...DRAIN, upstream: "u0" };
 
 /** Answers `Upgrade` with a tunnel, which then echoes what it receives. */
 function echoing(): RunningServer {

@@ -16,6 +16,7 @@ import {
   sendText,
 } from "./gateway_fixture.ts";
 import { onBothSockets } from "./both_sockets.ts";
+import { DRAIN } from "../../src/failover/testing/drain_order.ts";
 
 /** Answers every request with `text`, and counts them. */
 async function well(text = "well"): Promise<RunningServer & { readonly bodies: string[] }> {
@@ -576,14 +577,7 @@ onBothSockets(
     const post = fixture.ask("POST", "/", [], "once");
     await both.promise;
     await fixture.open(1);
-    await fixture.gateway.drain({
-      upstream: "u0",
-      throughEpoch: 1,
-      graceMs: 0,
-      sparedIfMovedMs: undefined,
-      revocable: false,
-      reason: "test",
-    });
+    await fixture.gateway.drain({ ...DRAIN, upstream: "u0" });
     assertEquals([(await get).status, (await post).status], [200, 502]);
     assertEquals(backup.bodies, ["GET "]);
     assertEquals(fixture.gateway.counters().cut, 2);
@@ -625,14 +619,7 @@ onBothSockets(
     await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
     await readUntil(conn);
     await joined.promise;
-    await fixture.gateway.drain({
-      upstream: "u0",
-      throughEpoch: 1,
-      graceMs: 0,
-      sparedIfMovedMs: undefined,
-      revocable: false,
-      reason: "test",
-    });
+    await fixture.gateway.drain({ ...DRAIN, upstream: "u0" });
     const end = await withTestDeadline("the tunnel to end", readToEnd(conn));
     assertEquals(end, { text: "", end: cut });
   },
@@ -679,14 +666,7 @@ onBothSockets(
     const answer = fixture.ask("GET", "/");
     await isAsked.promise;
     await fixture.open(1);
-    const order = {
-      upstream: "u0",
-      throughEpoch: fixture.epoch - 1,
-      graceMs: 0,
-      sparedIfMovedMs: undefined,
-      revocable: false,
-      reason: "silent",
-    };
+    const order = { ...DRAIN, upstream: "u0", throughEpoch: fixture.epoch - 1, reason: "silent" };
     await fixture.gateway.drain(order);
     assertEquals((await withTestDeadline("an answer", answer)).body, "second");
   },

@@ -1,5 +1,4 @@
 /** A whole HTTP service from its command line: every option must have its effect. */
-import { ProcessMemory } from "../../src/app/process_memory.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
 import { httpOf } from "../../src/config/testing/config.ts";
@@ -22,6 +21,7 @@ import {
   refusingPort,
   sendText,
 } from "./gateway_fixture.ts";
+import { serviceContext } from "./service_context.ts";
 
 /** A running service on a port that the system chooses. */
 class Front implements AsyncDisposable {
@@ -37,22 +37,15 @@ class Front implements AsyncDisposable {
     const quick = ["--check-interval=100ms", "--listen=127.0.0.1:0", "--failback-damping=off"];
     const config = httpOf([...quick, ...args], { files });
     const threads = front.#threads = startThreads([config], 1, (event) => front.#readUntil(event));
-    const service = await httpStarter(config).start({
-      clock: realClock,
-      coarseClock: realClock,
+    const service = await httpStarter(config).start(serviceContext({
       publish: (event) => front.#readUntil(event),
       programs: front.#programs,
-      observer: { begin() {}, setPace() {}, step() {} },
-      memory: new ProcessMemory(),
-      triggerWarnings: [],
       threads,
-      socketMode: 0o666,
       connectionsMax: config.maxConnections,
-      instance: "test",
       drainMs: 30_000,
       publicEndpoints: (view) =>
         Promise.resolve({ fetch: () => new Response(`window of ${view.name}`) }),
-    });
+    }));
     if (typeof service === "string") {
       await threads[Symbol.asyncDispose]();
       await front.#programs[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
 /** Results of checks, and upstreams, for tests of the machine and of what reports about it. */
 import type { ProbeContext, ProbeResult } from "../ports.ts";
+import type { ServerReport } from "../server_report.ts";
 import type { Upstream } from "../upstream.ts";
 
 export const PASSED: ProbeResult = {
@@ -26,6 +27,14 @@ export const NO_VERDICT: ProbeResult = {
   reason: "no descriptor",
   evidence: "no_verdict",
 };
+
+/** The passed check of a server that says this of itself. */
+export function answeredAs(
+  role: ServerReport["role"],
+  more: Partial<ServerReport> = {},
+): ProbeResult {
+  return { ...PASSED, reason: role, server: { role, phase: "running", ...more } };
+}
 
 /** What a check program learns while `b` serves. */
 export const PROBE_CONTEXT: ProbeContext = { lastChosen: "b", phase: "serving", epoch: 3 };

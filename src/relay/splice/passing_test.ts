@@ -75,8 +75,10 @@ class Wire implements Disposable {
     assert(typeof message !== "number");
     const { kind } = parcel;
     const { bytes: content, descriptors } = message;
-    const isTaken = takes && to.relay.receive!({ kind, content, descriptors });
-    if (!isTaken) closeDescriptors(descriptors);
+    const goOn = takes ? to.relay.receive!({ kind, content, descriptors }) : undefined;
+    const isTaken = goOn !== undefined;
+    if (isTaken) goOn();
+    else closeDescriptors(descriptors);
     this[isTaken ? "passed" : "refused"]++;
     if (isTaken && descriptors.length > 2) this.pipes++;
     return Promise.resolve(isTaken);

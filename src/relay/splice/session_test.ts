@@ -1,6 +1,7 @@
 /** Sessions in which bytes flow: copying and splicing, back-pressure, fairness, and how they end. */
 import { assert, assertEquals } from "@std/assert";
-import { asText, bytes, DRAIN, SpliceFixture } from "./testing/splice_fixture.ts";
+import { asText, bytes, SpliceFixture } from "./testing/splice_fixture.ts";
+import { DRAIN } from "../../failover/testing/drain_order.ts";
 
 Deno.test("bulk is copied when the system gives no pipe", () => {
   const fixture = new SpliceFixture();

@@ -9,8 +9,9 @@ import type { Histogram } from "../../base/histogram.ts";
 import type { DrainOrder } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
+import { closeDescriptors } from "../../linux/pass_descriptors.ts";
 import { literalSockaddr } from "../../linux/sockaddr.ts";
-import type { Parcel } from "../../net/handover.ts";
+import type { GoOn, Parcel } from "../../net/handover.ts";
 import type { ThreadGroup } from "../../threads/thread_group.ts";
 import type { ShardedService } from "../../threads/sharded_service.ts";
 import type { ShardReport } from "../../threads/messages.ts";
@@ -177,14 +178,16 @@ class SpliceRelay implements Relay {
     return cut;
   }
 
-  receive(parcel: Parcel): boolean {
+  receive(parcel: Parcel): GoOn | undefined {
     const session = readParcel(parcel);
-    const { living } = this.#group;
-    if (session === undefined || this.#stopped !== undefined || living.length === 0) return false;
-    const thread = living[this.#next++ % living.length]!;
-    this.#group.give(thread, parcel.descriptors);
-    this.#tell(thread, { is: "received", session });
-    return true;
+    if (session === undefined || this.#stopped !== undefined) return undefined;
+    return () => {
+      const { living } = this.#group;
+      const thread = living[this.#next++ % Math.max(1, living.length)];
+      if (thread === undefined) return closeDescriptors(parcel.descriptors);
+      this.#group.give(thread, parcel.descriptors);
+      this.#tell(thread, { is: "received", session });
+    };
   }
 
   #hear(report: ShardReport, thread: number): void {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { DRAIN, SpliceFixture } from "./testing/splice_fixture.ts";
+import { SpliceFixture } from "./testing/splice_fixture.ts";
+import { DRAIN } from "../../failover/testing/drain_order.ts";
 import { isConcerned } from "./relay_parts.ts";
 import type { SpliceSession } from "./session.ts";
 

@@ -2,7 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { EHOSTUNREACH } from "../../linux/errno.ts";
 import { endpointName } from "../../linux/testing/fake_kernel.ts";
-import { asText, at, bytes, DRAIN, PORT, SpliceFixture } from "./testing/splice_fixture.ts";
+import { asText, at, bytes, PORT, SpliceFixture } from "./testing/splice_fixture.ts";
+import { DRAIN } from "../../failover/testing/drain_order.ts";
 
 Deno.test("an upstream that is silent for 500 ms is doubted once, by a soft doubt", () => {
   const fixture = new SpliceFixture();

@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createServer } from "node:net";
 import { realClock, sleep } from "../../base/clock.ts";
-import type { DrainOrder } from "../../failover/ports.ts";
 import {
   echoes,
   encode,
@@ -16,15 +15,7 @@ import {
   writeAll,
 } from "./relay_fixture.ts";
 import { unusedPort } from "../../base/testing/ports.ts";
-
-const DRAIN: DrainOrder = {
-  upstream: "a",
-  throughEpoch: 1,
-  graceMs: 0,
-  sparedIfMovedMs: undefined,
-  revocable: false,
-  reason: "test",
-};
+import { DRAIN } from "../../failover/testing/drain_order.ts";
 
 /** A client with a session in which bytes have flowed. */
 async function joined(fixture: RelayFixture): Promise<Deno.Conn> {

@@ -50,9 +50,8 @@ async function main(): Promise<void> {
   dieAt("go");
   const parcels: string[] = [];
   await takeover.receiveConnections((service, { kind, content, descriptors }) => {
-    closeDescriptors(descriptors);
     parcels.push(`${service} ${kind} ${content.length} ${descriptors.length}`);
-    return kind !== "unknown";
+    return kind === "unknown" ? undefined : () => closeDescriptors(descriptors);
   });
   await Deno.writeTextFile(
     report,

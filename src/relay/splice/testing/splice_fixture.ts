@@ -1,7 +1,7 @@
 /** The relay of a worker on a fake kernel, with the orders it gets, its reports and its peers. */
 import { assertEquals } from "@std/assert";
 import type { Event } from "../../../events/events.ts";
-import type { Doubt, DrainOrder } from "../../../failover/ports.ts";
+import type { Doubt } from "../../../failover/ports.ts";
 import type { SockAddr } from "../../../linux/kernel.ts";
 import { Loop } from "../../../linux/loop.ts";
 import { ipSockaddr } from "../../../linux/sockaddr.ts";
@@ -115,12 +115,3 @@ export class SpliceFixture {
     return this.events.filter((event) => event.type === type);
   }
 }
-
-export const DRAIN: DrainOrder = {
-  upstream: "a",
-  throughEpoch: 1,
-  graceMs: 0,
-  sparedIfMovedMs: undefined,
-  revocable: false,
-  reason: "test",
-};
