@@ -37,7 +37,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "gateway/tls/listen_tls.ts": "real sockets: tests/gateway/tls_test.ts",
   "health/server_probe.ts": "types only",
   "http1/reply.ts": "types only",
-  "incidents/simulated_world.ts": "the world of a replay: src/incidents/what_if_test.ts",
   "linux/kernel.ts": "types only",
   "linux/libc_table.ts": "a table: src/linux/libc_test.ts",
   "linux/openssl_table.ts": "a table: src/linux/open_openssl_test.ts",
