@@ -123,7 +123,7 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
     },
     {
       what: /\b(kernel|libc)\.accept\(|\blistener\.accept\(/,
-      where: /^net\/(linux|deno)\/listener\.ts$/,
+      where: /^net\/(linux\/listener|deno\/(received_)?listener)\.ts$/,
       why: "one accept loop for each kind of sockets, with the same pauses in a shortage",
     },
     {

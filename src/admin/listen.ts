@@ -8,6 +8,8 @@ import { bind } from "../net/deno/bind.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { ServerTroubles } from "../events/server_troubles.ts";
+import { leaveListener, type PassedSocket, passedSocket } from "../net/deno/passed_listener.ts";
+import type { ReceivedPort } from "../net/handover.ts";
 import { serveListener } from "../net/deno/listener.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { serveFetch } from "../http1/fetch_app.ts";
@@ -25,6 +27,10 @@ export interface AdminListener extends AsyncDisposable {
   readonly address: Address;
   /** Resolves after disposal; rejects because of a bug. */
   readonly finished: Promise<void>;
+  /** Its socket, where that can be handed over to another process. */
+  passed(): PassedSocket | undefined;
+  /** Accepts no more: another process has the socket. Connections end as at disposal. */
+  leave(): void;
 }
 
 /** What the app gets beside a request (Hono's bindings). */
@@ -66,16 +72,19 @@ export function adminServer(
 export async function listenAdmin(
   asked: Address,
   app: FetchApp,
-  { clock, publish, socketMode, connectionsMax = ADMIN_CONNECTIONS_MAX }: {
+  { clock, publish, socketMode, received, connectionsMax = ADMIN_CONNECTIONS_MAX }: {
     readonly clock: Clock;
     readonly publish: Publish;
     /** Permission bits for the file of a unix socket; by default those that umask(2) leaves. */
     readonly socketMode?: number;
+    /** The socket that another process has left for this address. */
+    readonly received?: ReceivedPort | undefined;
     /** Most connections at one time; by default `ADMIN_CONNECTIONS_MAX`. */
     readonly connectionsMax?: number;
   },
 ): Promise<AdminListener | string> {
-  const listener = await bind(asked, { socketMode });
+  const warn = (warning: string) => publish({ type: "config.warned", warning });
+  const listener = await bind(asked, { socketMode, received, warn });
   if (typeof listener === "string") return listener;
   const { addr } = listener;
   const isTcp = addr.transport === "tcp" && asked.kind === "tcp";
@@ -94,11 +103,17 @@ export async function listenAdmin(
   // The caller may await `finished` later; until then a rejection must not count as unhandled.
   finished.catch(() => {});
   publish({ type: "port.opened", address: text });
+  let isLeft = false;
   return {
     address,
     finished,
+    passed: () => isLeft ? undefined : passedSocket(listener),
+    leave() {
+      isLeft = true;
+      leaveListener(listener);
+    },
     async [Symbol.asyncDispose]() {
-      listener.close();
+      if (!isLeft) listener.close();
       await server.drain(AbortSignal.abort());
       publish({ type: "port.closed", address: text });
     },

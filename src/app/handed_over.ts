@@ -1,7 +1,6 @@
 /** The listening sockets of services, as they pass from one process to the next. */
 import { type Address, formatAddress } from "../base/address.ts";
-import type { ListenerOwner, PassedListener } from "../net/handover.ts";
-import type { ReceivedPort } from "../threads/port.ts";
+import type { ListenerOwner, PassedListener, ReceivedPort } from "../net/handover.ts";
 import type { ServiceContext } from "./service.ts";
 
 /** The socket of a service that another process has left to this one, if it has left any. */

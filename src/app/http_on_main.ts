@@ -12,6 +12,7 @@ import { listen, type Listening } from "../gateway/listen.ts";
 import { requestTimesOf } from "../gateway/request_times.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import { Deadlines } from "../net/deadlines.ts";
+import type { PassedListener } from "../net/handover.ts";
 import type { Sockets } from "../net/transport.ts";
 import type { AccessLogFile } from "../report/access_log_file.ts";
 import { ControlPlane, type ControlPlaneParts } from "./control_plane.ts";
@@ -25,6 +26,7 @@ import {
   hasSameAccessLog,
   mayGoAheadOf,
 } from "./gateway_settings.ts";
+import { listenersOf, receivedFor } from "./handed_over.ts";
 import { newPseudonym, standIns, targetsOf } from "./http_checks.ts";
 import { type HttpUpstreams, httpUpstreams } from "./http_upstreams.ts";
 import { portRefusals, refusalsOf } from "./refusals.ts";
@@ -121,7 +123,8 @@ class HttpOnMain implements Service {
     this.#endpoints = await context.publicEndpoints(this.view);
     const place = { address: config.listen, connectionsMax, socketMode, tls };
     const accessLog = this.#accessLog;
-    const listening = await listen({ ...place, ...clientLimits(config) }, {
+    const { received } = receivedFor(context, config.name, config.listen);
+    const listening = await listen({ ...place, received, ...clientLimits(config) }, {
       ...{ clock, deadlines: this.#deadlines, publish, sockets: this.#sockets },
       serve: this.#gateway.serve,
       ...clientLimitFor(this.#tables.clientTables, 0, context),
@@ -186,9 +189,21 @@ class HttpOnMain implements Service {
     this.#control.resume();
   }
 
-  async stop(drainMs: number, now: AbortSignal): Promise<number> {
-    // The port is closed first, because running triggers may take long to end.
-    const cut = this.#port!.stop(drainMs, now);
+  listeners(): readonly PassedListener[] {
+    const { name, listen } = this.#layout.config;
+    return listenersOf(name, listen, this.#port!.passed());
+  }
+
+  // The port is closed first, because running triggers may take long to end.
+  stop(drainMs: number, now: AbortSignal): Promise<number> {
+    return this.#ended(this.#port!.stop(drainMs, now));
+  }
+
+  leave(_passOn: unknown, drainMs: number, now: AbortSignal): Promise<number> {
+    return this.#ended(this.#port!.leave(drainMs, now));
+  }
+
+  async #ended(cut: Promise<number>): Promise<number> {
     await this.#control[Symbol.asyncDispose]();
     this.#gateway.decideNoMore();
     await cut;

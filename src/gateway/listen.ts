@@ -13,6 +13,7 @@ import type { Deadlines } from "../net/deadlines.ts";
 import { Server, type ServerOptions } from "../http1/server.ts";
 import type { ServerLimits } from "../http1/server_limits.ts";
 import { AcceptProxy, MissingHeaders } from "../net/accept_proxy.ts";
+import type { PassedListener, ReceivedPort } from "../net/handover.ts";
 import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { ClientLimit } from "../net/client_limit.ts";
 import type { Acceptee, ListeningPort, Sockets } from "../net/transport.ts";
@@ -38,6 +39,8 @@ export interface ListenSettings {
   readonly limits?: ClientLimits;
   /** Permission bits for the file of a unix socket; without them umask(2) decides. */
   readonly socketMode?: number;
+  /** The socket that another process has left for this address. */
+  readonly received?: ReceivedPort | undefined;
   /** HTTPS if given. */
   readonly tls?: TlsFiles | undefined;
 }
@@ -103,6 +106,10 @@ export interface Listening {
    * cuts the rest. Resolves with the number of connections cut.
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
+  /** Its listening socket while it is open, where that can be handed over to another process. */
+  passed(): Pick<PassedListener, "descriptor" | "isLent"> | undefined;
+  /** As `stop`, when another process has the listening socket and the clients in its queue. */
+  leave(drainMs: number, now: AbortSignal): Promise<number>;
 }
 
 /** Serves HTTP, or HTTPS if there is a certificate. Resolves with a reason, in words, if it cannot. */
@@ -111,8 +118,8 @@ export async function listen(
   context: ListenContext,
 ): Promise<Listening | string> {
   const { clock, deadlines, publish, sockets, serve } = context;
-  const { connectionsMax, tls } = settings;
-  const socketMode = settings.socketMode === undefined ? {} : { socketMode: settings.socketMode };
+  const { connectionsMax, tls, socketMode, received } = settings;
+  const binding = { received, ...socketMode === undefined ? {} : { socketMode } };
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
   const { onError, onFull } = troubles;
@@ -155,7 +162,8 @@ export async function listen(
       clock,
       onAcceptFailed,
       onShortage,
-      ...socketMode,
+      ...binding,
+      warn: (warning) => publish({ type: "config.warned", warning }),
     });
   } else {
     const https = await import("./tls/https_server.ts");
@@ -198,6 +206,11 @@ function listeningOn(
       const overLimit = clientLimit?.refused ?? 0;
       const unannounced = announced?.count ?? 0;
       return { accepted: server.accepted, refused, overLimit, unannounced, faulted };
+    },
+    passed: () => port.passed?.(),
+    leave(drainMs, now) {
+      port.leave?.();
+      return this.stop(drainMs, now);
     },
     async stop(drainMs, now) {
       publish({ type: "port.closed", address: formatAddress(port.address) });

@@ -51,6 +51,13 @@ export type PassOn = (service: string, parcel: Parcel) => Promise<boolean>;
  */
 export type GoOn = () => void;
 
+/** The listening socket for one port, if another process has left it to this one (`ReceivedListeners`). */
+export interface ReceivedPort {
+  take(): PassedListener | undefined;
+  /** Takes back one that is lent. */
+  giveBack(listener: PassedListener): void;
+}
+
 /** The listening sockets that a new process has received and that nobody has taken yet. */
 export class ReceivedListeners {
   readonly #left: PassedListener[];

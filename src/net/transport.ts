@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { CertifiedKey } from "../linux/tls_context.ts";
 import type { TlsServerSettings } from "../linux/tls_server.ts";
 import type { Conn, Dial } from "./conn.ts";
+import type { PassedListener, ReceivedPort } from "./handover.ts";
 import type { Resolver } from "./resolve.ts";
 
 /** How to reach an upstream, with or without TLS. */
@@ -67,6 +68,10 @@ export interface AcceptOptions {
   readonly onAcceptFailed?: (error: unknown, retryInMs: number) => void;
   /** Called on every failed try of a shortage, so that idle connections can be closed. Must not throw. */
   readonly onShortage?: () => void;
+  /** The socket that another process has left for this address, which is used in the place of a new one. */
+  readonly received?: ReceivedPort | undefined;
+  /** Gets a line, for a person, if that socket cannot be used. Must not throw. */
+  readonly warn?: (line: string) => void;
 }
 
 /** Serves the clients of a listener; the HTTP server is one. */
@@ -92,6 +97,10 @@ export interface ListeningPort {
   end(): void;
   /** Closes the listener at once; the kernel resets the clients in its queue. May be repeated. */
   close(): void;
+  /** Its socket while it is open, where that can be handed over to another process. */
+  passed?(): Pick<PassedListener, "descriptor" | "isLent"> | undefined;
+  /** Closes it in this process only: another one has the socket, its file and the clients in the queue. */
+  leave?(): void;
 }
 
 /** One kind of sockets, for one thread. */

@@ -7,11 +7,10 @@ import type { Clock } from "../base/clock.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { Publish } from "../events/events.ts";
 import type { DataPlane, Doubt } from "../failover/ports.ts";
-import type { GoOn, Parcel, PassedListener } from "../net/handover.ts";
+import type { GoOn, Parcel, PassedListener, ReceivedPort } from "../net/handover.ts";
 import type { ClientTables } from "../net/client_limit.ts";
 import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { Resolver } from "../net/resolve.ts";
-import type { ReceivedPort } from "../threads/port.ts";
 
 /**
  * An upstream that ended before any byte is asked about only after this. The connections of a killed

@@ -10,9 +10,10 @@ import type { SockAddr } from "../linux/kernel.ts";
 import type { Libc } from "../linux/libc.ts";
 import { addressOfSockaddr, ipSockaddr, isUnix, literalSockaddr } from "../linux/sockaddr.ts";
 import { removeSocketFile, socketFileId } from "../linux/socket_file.ts";
-import { isListeningFor, listensAt, prepareReceived } from "../linux/received_socket.ts";
-import type { PassedListener } from "../net/handover.ts";
+import { prepareReceived } from "../linux/received_socket.ts";
+import type { PassedListener, ReceivedPort } from "../net/handover.ts";
 import { listenAt } from "../net/linux/bind.ts";
+import { whyNotUsed } from "../net/linux/received.ts";
 import { systemLookUp } from "../net/look_up.ts";
 import { BACKLOG } from "../net/accept.ts";
 import type { Resolver } from "../net/resolve.ts";
@@ -41,13 +42,6 @@ export interface PortParts {
   readonly received?: ReceivedPort | undefined;
   /** The port was opened: the threads are to accept on this descriptor. */
   readonly opened: (listener: number, address: Address) => void;
-}
-
-/** The listening socket for one port, if another process has left it to this one (`ReceivedListeners`). */
-export interface ReceivedPort {
-  take(): PassedListener | undefined;
-  /** Takes back one that is lent. */
-  giveBack(listener: PassedListener): void;
 }
 
 /** Opens, closes and reopens the listening socket of one service. */
@@ -216,12 +210,8 @@ export class Port implements Disposable {
     const received = this.#received;
     if (received === undefined) return undefined;
     const { descriptor, isLent } = received;
-    const found = listensAt(descriptor);
-    if (found === undefined || !isListeningFor(found, address)) {
-      const where = found === undefined
-        ? "does not listen"
-        : `listens on ${formatAddress(addressOfSockaddr(found))}`;
-      const warning = `the socket that was handed over for ${received.address} ${where}: not used`;
+    const warning = whyNotUsed(received, address);
+    if (warning !== undefined) {
       this.#parts.publish({ type: "config.warned", warning });
       this.#dropReceived();
       return undefined;

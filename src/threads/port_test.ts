@@ -3,8 +3,8 @@ import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { Libc } from "../linux/libc.ts";
 import { endpointOf, ipSockaddr } from "../linux/sockaddr.ts";
-import type { PassedListener } from "../net/handover.ts";
-import { Port, type ReceivedPort } from "./port.ts";
+import type { PassedListener, ReceivedPort } from "../net/handover.ts";
+import { Port } from "./port.ts";
 
 const ignore = Deno.build.os !== "linux";
 

@@ -10,6 +10,7 @@ import { EADDRNOTAVAIL, EAFNOSUPPORT, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { kernelUnsupportedReason } from "../../linux/unsupported_reason.ts";
 import { ipSockaddr, unixSockaddr } from "../../linux/sockaddr.ts";
+import type { ReceivedPort } from "../handover.ts";
 import { BACKLOG } from "../accept.ts";
 import { dial } from "./dial.ts";
 import { systemLookUp } from "../look_up.ts";
@@ -86,6 +87,10 @@ export interface BindOptions {
   /** Permission bits for the file of a unix socket; without them umask(2) decides. */
   readonly socketMode?: number | undefined;
   readonly listen?: Listen;
+  /** The socket that another process has left for this address, which is used in the place of a new one. */
+  readonly received?: ReceivedPort | undefined;
+  /** Gets a line, for a person, if that socket cannot be used. */
+  readonly warn?: (line: string) => void;
 }
 
 /**
@@ -94,8 +99,14 @@ export interface BindOptions {
  */
 export async function bind(
   address: Address,
-  { socketMode, listen = listenOn }: BindOptions = {},
+  { socketMode, listen = listenOn, received, warn }: BindOptions = {},
 ): Promise<Deno.Listener | string> {
+  if (received !== undefined) {
+    // Loaded only then, because node:net takes long to load.
+    const { receivedListener } = await import("./received_listener.ts");
+    const found = await receivedListener(address, received, warn);
+    if (found !== undefined) return found;
+  }
   const listener = await bindAnyway(address, listen);
   if (address.kind === "tcp" || socketMode === undefined) return listener;
   if (typeof listener === "string" || Deno.build.os === "windows") return listener;

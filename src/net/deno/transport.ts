@@ -11,6 +11,7 @@ import { bind } from "./bind.ts";
 import { denoConn, tune } from "./conn.ts";
 import { dial } from "./dial.ts";
 import { closeListener, serveListener } from "./listener.ts";
+import { leaveListener, passedSocket } from "./passed_listener.ts";
 import { QueueEnd } from "./queue_end.ts";
 import { UnfinishedTls } from "./unfinished_tls.ts";
 
@@ -95,12 +96,23 @@ export const denoSockets: Sockets = {
   async listen(asked, acceptee, options) {
     const listener = await bind(asked, options);
     if (typeof listener === "string") return listener;
-    const queue = new QueueEnd(options.clock, listener.addr, () => closeListener(listener));
+    let [isLeft, isOpen] = [false, true];
+    const close = () => {
+      if (isLeft && isOpen) leaveListener(listener);
+      else closeListener(listener);
+      isOpen = false;
+    };
+    const queue = new QueueEnd(options.clock, listener.addr, close);
     return {
       address: boundTo(asked, listener),
       finished: serveListener(listener, acceptee, options, queue).then(() => queue.over()),
       end: () => queue.begin(false),
       close: () => queue.begin(true),
+      passed: () => isOpen ? passedSocket(listener) : undefined,
+      leave() {
+        isLeft = true;
+        queue.begin(true);
+      },
     } satisfies ListeningPort;
   },
   close() {

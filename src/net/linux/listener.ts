@@ -126,17 +126,24 @@ export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
     }
   }
 
+  /** True after `close` or `leave`. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Returns false if it was closed before. */
   close(): boolean {
+    const isOpen = this.leave();
+    if (isOpen && this.#sharing === undefined) this.#host.loop.kernel.close(this.#listener);
+    return isOpen;
+  }
+
+  /** Accepts no more; the listening socket stays open. Returns false if it was closed before. */
+  leave(): boolean {
     if (this.#isOver) return false;
     this.#isOver = true;
     this.#cancel();
-    const { loop } = this.#host;
-    if (this.#sharing !== undefined) loop.unwatch(this.#listener);
-    else {
-      loop.forget(this.#listener);
-      loop.kernel.close(this.#listener);
-    }
+    this.#host.loop.unwatch(this.#listener);
     this.#end.resolve();
     return true;
   }

@@ -7,7 +7,11 @@ import { errnoWords } from "../../linux/errno.ts";
 import { EmbeddedLoop } from "./embedded_loop.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import { Libc } from "../../linux/libc.ts";
+import { closeDescriptors } from "../../linux/pass_descriptors.ts";
+import { prepareReceived } from "../../linux/received_socket.ts";
+import type { PassedListener } from "../handover.ts";
 import { listenAt } from "./bind.ts";
+import { whyNotUsed } from "./received.ts";
 import { Loop } from "../../linux/loop.ts";
 import { endpointOf, ipSockaddr, literalSockaddr } from "../../linux/sockaddr.ts";
 import { removeSocketFile, socketFileId } from "../../linux/socket_file.ts";
@@ -54,8 +58,9 @@ async function listen(
   const address = await sockaddrOf(asked);
   if (address === undefined) return "name does not resolve";
   const { kernel } = host.loop;
-  const { socketMode } = options;
-  const fd = listenAt(kernel, address, {
+  const { socketMode, received } = options;
+  const found = takeReceived(address, options);
+  const fd = found?.descriptor ?? listenAt(kernel, address, {
     backlog: BACKLOG,
     userTimeoutMs: 0,
     ...socketMode === undefined ? {} : { socketMode },
@@ -69,7 +74,9 @@ async function listen(
     kernel.close(fd);
     return errnoWords(result);
   }
+  const isLent = found?.isLent === true;
   const close = () => {
+    if (isLent && acceptor.leave()) return received!.giveBack(found);
     const isOpen = acceptor.close();
     // By now the file may be that of another process.
     if (isOpen && asked.kind === "unix" && fileId !== undefined) {
@@ -84,7 +91,26 @@ async function listen(
       close();
     },
     close,
+    passed: () => acceptor.isOver ? undefined : { descriptor: fd, isLent },
+    leave: () => void acceptor.close(),
   };
+}
+
+/** The socket that another process has left for this address, if it listens there. */
+function takeReceived(
+  address: SockAddr,
+  { received, warn }: AcceptOptions,
+): PassedListener | undefined {
+  const found = received?.take();
+  if (found === undefined) return undefined;
+  const line = whyNotUsed(found, address);
+  if (line === undefined) {
+    prepareReceived(found.descriptor, { backlog: BACKLOG, userTimeoutMs: 0 });
+    return found;
+  }
+  warn?.(line);
+  if (found.isLent === true) received!.giveBack(found);
+  else closeDescriptors([found.descriptor]);
 }
 
 /** A port that accepts from a listening socket which other threads share. */

@@ -6,6 +6,9 @@
  */
 import { type Address, formatAddress } from "../../base/address.ts";
 import { bind, type BindOptions, type Listen, listenOn } from "../../net/deno/bind.ts";
+import type { PassedListener, ReceivedPort } from "../../net/handover.ts";
+import { closeDescriptors } from "../../linux/pass_descriptors.ts";
+import { leaveListener, type PassedSocket, passedSocket } from "../../net/deno/passed_listener.ts";
 import { addressOfDeno } from "../../net/deno/conn.ts";
 import { acceptAll } from "../../net/deno/listener.ts";
 import type { RelayContext } from "../engine.ts";
@@ -26,6 +29,10 @@ export class PortableListener {
   readonly #context: Pick<RelayContext, "clock" | "publish">;
   readonly #listen: Listen;
   readonly #socketMode: number | undefined;
+  /** Where a socket comes from that another process has left, and where it goes if it is lent. */
+  readonly #parent: ReceivedPort | undefined;
+  /** Taken at once, so that nobody takes it for one that is not needed. */
+  #received: PassedListener | undefined;
   #wanted = false;
   #listener: Deno.Listener | undefined;
   #accepting: Promise<void> = Promise.resolve();
@@ -36,8 +43,10 @@ export class PortableListener {
     bind: Address,
     owner: PortOwner,
     context: Pick<RelayContext, "clock" | "publish">,
-    { listen = listenOn, socketMode }: BindOptions = {},
+    { listen = listenOn, socketMode, received }: BindOptions = {},
   ) {
+    this.#parent = received;
+    this.#received = received?.take();
     this.#bind = bind;
     this.#owner = owner;
     this.#context = context;
@@ -52,15 +61,31 @@ export class PortableListener {
     await this.#try();
   }
 
-  /** Stops listening. Clients still in the accept queue are reset by the kernel. */
-  async close(): Promise<void> {
+  /** Its socket while it is open, where that can be handed over to another process. */
+  passed(): PassedSocket | undefined {
+    return this.#listener === undefined ? undefined : passedSocket(this.#listener);
+  }
+
+  /** Stops listening in this process only: another one has the socket and the clients in the accept queue. */
+  leave(): Promise<void> {
+    return this.close(leaveListener);
+  }
+
+  /**
+   * Stops listening. Clients still in the accept queue are reset by the kernel; those of a socket that is lent wait
+   * there.
+   */
+  async close(
+    end: (listener: Deno.Listener) => void = (listener) => listener.close(),
+  ): Promise<void> {
     this.#wanted = false;
+    this.#dropReceived();
     this.#cancelRetry();
     const listener = this.#listener;
     if (listener === undefined) return;
     this.#listener = undefined;
     const address = this.#name(listener);
-    listener.close();
+    end(listener);
     this.#wake();
     await this.#accepting;
     this.#context.publish({ type: "port.closed", address });
@@ -77,7 +102,12 @@ export class PortableListener {
   }
 
   async #try(): Promise<void> {
-    const listener = await bind(this.#bind, { listen: this.#listen, socketMode: this.#socketMode });
+    const listener = await bind(this.#bind, {
+      listen: this.#listen,
+      socketMode: this.#socketMode,
+      ...this.#parent === undefined ? {} : { received: this.#source(this.#parent) },
+      warn: (warning) => this.#context.publish({ type: "config.warned", warning }),
+    });
     if (!this.#wanted) {
       if (typeof listener !== "string") listener.close();
       return;
@@ -95,6 +125,26 @@ export class PortableListener {
     this.#listener = listener;
     this.#context.publish({ type: "port.opened", address: this.#name(listener) });
     this.#accepting = this.#accept(listener);
+  }
+
+  #source(parent: ReceivedPort): ReceivedPort {
+    return {
+      take: () => {
+        const early = this.#received;
+        this.#received = undefined;
+        return early ?? parent.take();
+      },
+      giveBack: (listener) => parent.giveBack(listener),
+    };
+  }
+
+  /** A socket that was not needed. */
+  #dropReceived(): void {
+    const received = this.#received;
+    this.#received = undefined;
+    if (received === undefined) return;
+    if (received.isLent === true) this.#parent!.giveBack(received);
+    else closeDescriptors([received.descriptor]);
   }
 
   #accept(listener: Deno.Listener): Promise<void> {

@@ -90,7 +90,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
         taken: (conn) => this.#take(conn),
       },
       context,
-      settings,
+      { socketMode: settings.socketMode, received: context.received },
     );
     this.#drains = new DrainRunner({
       concerned: (order) => this.#sessions.all().filter((session) => isConcerned(session, order)),
@@ -191,6 +191,16 @@ class PortableRelay implements Relay, PortableSessionOwner {
     return this.#stopping;
   }
 
+  passed() {
+    return this.#port.passed();
+  }
+
+  /** Sessions end here: their sockets are Deno's, which cannot be handed over. */
+  leave(_passOn: unknown, drainMs: number, now: AbortSignal): Promise<number> {
+    this.#stopping ??= this.#stop(drainMs, now, true);
+    return this.#stopping;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop(0, AbortSignal.abort());
   }
@@ -233,15 +243,21 @@ class PortableRelay implements Relay, PortableSessionOwner {
     this.#port.recheck();
     if (header === undefined) {
       this.tally.unannounced++;
-      return this.#missing.add(peer);
-    }
-    if (this.turningAway) {
+      this.#missing.add(peer);
+    } else if (this.turningAway) {
       this.tally.lost++;
-      return closeConn(conn);
+      closeConn(conn);
+    } else {
+      const { addresses } = header;
+      const client = addresses?.client;
+      this.#admit(conn, client?.kind === "tcp" ? client.host : peer, addresses);
     }
-    const { addresses } = header;
-    const client = addresses?.client;
-    this.#admit(conn, client?.kind === "tcp" ? client.host : peer, addresses);
+    if (this.#isEmpty) this.#onEmpty();
+  }
+
+  /** True while there is no client at all. */
+  get #isEmpty(): boolean {
+    return this.#sessions.size === 0 && this.#reading.size === 0;
   }
 
   #admit(conn: Deno.Conn, peer: string, addresses?: ProxiedAddresses): void {
@@ -256,7 +272,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
       this.#sessions.delete(session);
       if (place !== undefined) this.#clientLimit?.leave(place);
       this.#port.recheck();
-      if (this.#sessions.size === 0) this.#onEmpty();
+      if (this.#isEmpty) this.#onEmpty();
     });
   }
 
@@ -272,14 +288,18 @@ class PortableRelay implements Relay, PortableSessionOwner {
     });
   }
 
-  async #stop(drainMs: number, now: AbortSignal): Promise<number> {
-    this.#state = "stopped";
-    for (const conn of this.#reading) closeConn(conn);
-    for (const session of this.#sessions.all()) {
-      if (session.joined === undefined) session.turnAway();
+  /** `isLeft`: clients that have no upstream yet stay, as those who come later go to another process. */
+  async #stop(drainMs: number, now: AbortSignal, isLeft = false): Promise<number> {
+    if (!isLeft) {
+      this.#state = "stopped";
+      for (const conn of this.#reading) closeConn(conn);
+      for (const session of this.#sessions.all()) {
+        if (session.joined === undefined) session.turnAway();
+      }
     }
-    await this.#port.close();
+    await (isLeft ? this.#port.leave() : this.#port.close());
     const cut = await this.#emptied(drainMs, now);
+    this.#state = "stopped";
     this.#cancelSweep();
     this.#drains.close();
     this.#finished.resolve();
@@ -288,12 +308,13 @@ class PortableRelay implements Relay, PortableSessionOwner {
 
   /** Waits for the sessions to end, and ends those left when the time is up. */
   async #emptied(drainMs: number, now: AbortSignal): Promise<number> {
-    if (this.#sessions.size === 0) return 0;
+    if (this.#isEmpty) return 0;
     const empty = new Promise<void>((resolve) => this.#onEmpty = resolve);
     using deadline = withDeadline(now, drainMs, this.context.clock);
     await Promise.race([empty, whenAborted(deadline.signal)]);
     const left = this.#sessions.all().filter((session) => session.joined !== undefined).length;
     for (const session of this.#sessions.all()) session.end();
+    for (const conn of this.#reading) closeConn(conn);
     await empty;
     return left;
   }
