@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
-import { type FailedAttempt, isRepeatable, RetryBudget, retryDecision } from "./retry.ts";
+import { type FaultName, FAULTS } from "../base/fault.ts";
+import { type FailedAttempt, isLocal, isRepeatable, RetryBudget, retryDecision } from "./retry.ts";
+
+const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];
 
 const FAILED: FailedAttempt = {
   stage: "nothingSent",
@@ -60,4 +63,16 @@ Deno.test("an exchange whose client leaves while it waits for the budget takes n
   const waiting = budget.acquire(1_000, leaving.signal);
   leaving.abort();
   assertEquals([await waiting, clock.pending], [false, 0]);
+});
+
+Deno.test("a fault of this machine, or of its name service, is none of the upstream", () => {
+  assertEquals(FAULT_NAMES.filter(isLocal).sort(), ["localShortage", "nameSilent"]);
+});
+
+Deno.test("an exchange without time left, or without its client, does not wait for a permit", async () => {
+  const budget = new RetryBudget(new ManualClock(), () => 0);
+  const { signal } = new AbortController();
+  for (let taken = 0; taken < 3; taken++) assertEquals(await budget.acquire(0, signal), true);
+  assertEquals(await budget.acquire(0, signal), false);
+  assertEquals(await budget.acquire(500, AbortSignal.abort()), false);
 });

@@ -1,7 +1,18 @@
 /** Message body length (RFC 9112 section 6.3) and the chunked coding (section 7.1). */
-import { assertEquals, assertInstanceOf } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { Fault } from "../base/fault.ts";
-import { CHUNKED, ChunkedDecoder, responseFraming, UNTIL_CLOSE } from "./framing.ts";
+import type { MessageSide } from "./fields.ts";
+import {
+  CHUNKED,
+  ChunkedDecoder,
+  type FramingFields,
+  parseLength,
+  readCoding,
+  readLength,
+  responseFraming,
+  UNTIL_CLOSE,
+} from "./framing.ts";
+import { fieldsOf } from "./testing/fields.ts";
 
 /** Decodes `text` in pieces of `size`; returns the payload, and how it ended. */
 function decode(text: string, size = text.length): { body: string; end: string; rest: string } {
@@ -98,4 +109,54 @@ Deno.test("a decoder for responses blames the upstream", () => {
   const step = new ChunkedDecoder("response").step(Uint8Array.of(120), 0, 1);
   assertInstanceOf(step, Fault);
   assertEquals(step.fault, "badResponse");
+});
+
+Deno.test("a length is digits only, and exact as a number", () => {
+  const good: readonly (readonly [string, number])[] = [
+    ["0", 0],
+    ["9", 9],
+    ["0042", 42],
+    ["999999999999999", 999_999_999_999_999],
+  ];
+  for (const [text, length] of good) assertEquals(parseLength(text), length, text);
+  const bad = ["", "+1", "-1", "1.0", "0x1", "1 ", "1,1", "1a", "/", ":", "1000000000000000"];
+  for (const text of bad) assertEquals(parseLength(text), undefined, text);
+});
+
+/** What the framing lines of a head come to, or the words of the fault. */
+function framingOf(lines: string, side: MessageSide = "request", minor: 0 | 1 = 1): unknown {
+  const fields = fieldsOf(`${lines}\r\n`, side);
+  const into: FramingFields = { length: -1, chunked: false };
+  for (let i = 0; i < fields.count; i++) {
+    const fault = fields.is(i, "content-length")
+      ? readLength(fields, i, side, into)
+      : readCoding(fields, i, side, minor, into);
+    if (fault !== undefined) return `${fault.fault}: ${fault.message}`;
+  }
+  return into;
+}
+
+Deno.test("a length that is repeated, or that a server may read in another way, is refused", () => {
+  assertEquals(framingOf("Content-Length: 5 \r\n"), { length: 5, chunked: false });
+  for (const lines of ["Content-Length: 5\t\r\n", "Content-Length: 5 \t\r\n"]) {
+    assertMatch(String(framingOf(lines)), /^badRequest: .*bad Content-Length$/);
+  }
+  assertMatch(String(framingOf("Content-Length: 5, 5\r\n")), /bad Content-Length$/);
+  const twice = "Content-Length: 0\r\nContent-Length: 0\r\n";
+  assertMatch(String(framingOf(twice)), /more than one Content-Length$/);
+  assertMatch(String(framingOf(twice, "response")), /^badResponse: .*more than one/);
+});
+
+Deno.test("only the coding chunked is understood, once and from HTTP/1.1 on", () => {
+  const coding = (value: string, side: MessageSide = "request", minor: 0 | 1 = 1) =>
+    framingOf(`Transfer-Encoding: ${value}\r\n`, side, minor);
+  assertEquals(coding("Chunked"), { length: -1, chunked: true });
+  assertMatch(String(coding("chunked", "request", 0)), /Transfer-Encoding in HTTP\/1\.0$/);
+  assertMatch(String(coding("chunked\t")), /bad Transfer-Encoding$/);
+  assertMatch(String(coding("chunked\r\nTransfer-Encoding: chunked")), /more than one Transfer/);
+  assertMatch(String(coding("gzip, chunked")), /^notImplemented: /);
+  assertMatch(String(coding("gzip, chunked", "response")), /^badResponse: /);
+  for (const value of ["gzip", "chunked, gzip", "chunked, chunked", "chunked;q=1", ""]) {
+    assertMatch(String(coding(value)), /^badRequest: .*bad Transfer-Encoding$/, value);
+  }
 });
