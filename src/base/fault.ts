@@ -167,6 +167,13 @@ export const FAULTS = {
     words: "request came back to the proxy that sent it",
     status: 508,
   },
+  http2Broken: {
+    side: "client",
+    nothingSent: false,
+    hard: true,
+    words: "broke a rule of HTTP/2",
+    status: 400,
+  },
   slowReader: { side: "client", nothingSent: false, hard: false, words: "client reads too slowly" },
   // HTTP, toward the upstream
   tlsFailed: { side: "upstream", nothingSent: true, hard: true, words: "TLS handshake failed" },

@@ -1,6 +1,6 @@
 /**
  * The client's side of an exchange as the forwarder uses it. `Exchange` of `http1/` implements it for HTTP/1,
- * `FetchExchange` for the requests of `Deno.serve`.
+ * `StreamExchange` of `http2/` for HTTP/2.
  */
 import type { BodySource } from "../http1/body.ts";
 import type { Exchange } from "../http1/exchange.ts";

@@ -21,7 +21,10 @@ export function localReply(fault: Fault, wallMs: number): Uint8Array {
 }
 
 /** Answers an exchange whose handler rejected with a fault. */
-export async function sendLocalReply(exchange: Exchange, fault: Fault): Promise<void> {
+export async function sendLocalReply(
+  exchange: Pick<Exchange, "answer" | "send">,
+  fault: Fault,
+): Promise<void> {
   const status = statusOf(fault.fault);
   const out = exchange.answer(status, reasonOf(status));
   out.line("Content-Type", "text/plain; charset=utf-8");

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { realClock } from "../../src/base/clock.ts";
-import { FetchExchange } from "../../src/gateway/fetch_exchange.ts";
+import { FetchExchange } from "../../src/gateway/testing/fetch_exchange.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { folderBackup } from "../../src/gateway/static/static.ts";
 import { type GatewayFixture, nodeUpstream, refusingPort } from "./gateway_fixture.ts";

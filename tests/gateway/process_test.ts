@@ -1,16 +1,11 @@
 /** What the other tests show of HTTP mode, with the real program in a separate process. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { unusedPort } from "../../src/base/testing/ports.ts";
-import { permissionsFor } from "../../scripts/permissions.ts";
-import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { LineConn } from "../harness/line_conn.ts";
 import { runProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
-import { tlsTest } from "./certificate.ts";
 import {
   rawUpstream,
   readAllText,
@@ -156,54 +151,6 @@ scenario("a kept connection ends before its upstream's Keep-Alive timeout", asyn
   await using proxy = await startWebProxy({ primary, flags: { relay, "check-interval": "1h" } });
   assertEquals((await proxy.get("/kept")).text, "ok");
   await withTestDeadline("the end of the kept connection", ended.promise);
-});
-
-tlsTest("if HTTP/2 cannot be served, HTTP/1.1 is, and one line says so", async (tls) => {
-  await using primary = answering(() => OK);
-  const port = unusedPort();
-  const lines: string[] = [];
-  let more = Promise.withResolvers<void>();
-  const child = new Child(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      ...permissionsFor(Deno.build.os),
-      // The server behind HTTP/2 listens on a port that the system chooses.
-      "--deny-net=127.0.0.1:0",
-      new URL("../../src/main.ts", import.meta.url).href,
-      ...["--listen", `127.0.0.1:${port}`, "--primary", primary.url],
-      ...["--tls-cert", tls.certPath, "--tls-key", tls.keyPath],
-    ],
-    onErr(line) {
-      lines.push(line);
-      more.resolve();
-      more = Promise.withResolvers();
-    },
-  });
-  try {
-    const isThere = async () => {
-      while (!lines.some((line) => /listening on/.test(line))) await more.promise;
-    };
-    await withTestDeadline("the port to open", isThere(), () => lines.join("\n"));
-    for (let i = 0; i < 3; i++) {
-      const conn = await Deno.connectTls({
-        hostname: "localhost",
-        port,
-        caCerts: [tls.cert],
-        alpnProtocols: ["h2", "http/1.1"],
-      });
-      assertEquals((await conn.handshake()).alpnProtocol, "http/1.1");
-      const client = new WebConnection(new LineConn(conn));
-      await client.send({ target: "/" });
-      assertEquals((await withTestDeadline("an answer", client.reply())).text, "ok");
-      client.close();
-    }
-    const said = lines.filter((line) => /HTTP\/2/.test(line));
-    assertEquals(said.length, 1, lines.join("\n"));
-    assertMatch(said[0]!, /HTTP\/2 cannot be served .*: clients are offered HTTP\/1\.1 alone$/);
-  } finally {
-    await child.kill();
-  }
 });
 
 Deno.test("each configured header that belongs to a message or a connection is refused in one line", async () => {

@@ -17,7 +17,7 @@ const LAST_HANDSHAKES_MS = 1_000;
 const POLL_MS = 10;
 
 /** What HTTPS needs in addition to the settings of its listener. */
-export interface HttpsServerSettings extends Omit<Http2Parts, "onChange"> {
+export interface HttpsServerSettings extends Http2Parts {
   /** The most clients at one time. */
   readonly connectionsMax: number;
   readonly publish: Publish;
@@ -41,10 +41,7 @@ export class HttpsServer {
     this.#clock = clock;
     this.#settings = settings;
     this.#handshakes = new Handshakes(clock, settings.connectionsMax, this.#unfinished);
-    this.#http2 = new Http2({
-      ...settings,
-      onChange: (unsupportedReason) => this.#http2Changed(unsupportedReason),
-    });
+    this.#http2 = new Http2(settings);
   }
 
   /** Other limits and another certificate are in force for connections from now on. */
@@ -153,15 +150,6 @@ export class HttpsServer {
     this.#handshakes.endAll();
     this.#unfinished[Symbol.dispose]();
     return await this.#http2.drain(cut);
-  }
-
-  #http2Changed(unsupportedReason: string | undefined): void {
-    const { publish } = this.#settings;
-    const warning = unsupportedReason === undefined
-      ? "HTTP/2 is served again"
-      : `HTTP/2 cannot be served (${unsupportedReason}): clients are offered HTTP/1.1 alone`;
-    publish({ type: "config.warned", warning });
-    this.#listener?.relisten();
   }
 }
 

@@ -144,8 +144,7 @@ export class TlsListener {
 
   #listen(port: number): Deno.TlsListener {
     const { cert, key } = this.#files;
-    const isH2 = this.#parts.http2.unsupportedReason === undefined;
-    const alpnProtocols = isH2 ? ["h2", "http/1.1"] : ["http/1.1"];
+    const alpnProtocols = ["h2", "http/1.1"];
     return Deno.listenTls({ hostname: this.#hostname, port, cert, key, alpnProtocols });
   }
 

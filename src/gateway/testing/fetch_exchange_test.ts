@@ -1,9 +1,9 @@
 /** An exchange that is made of a `Request` and answers with a `Response`. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ManualClock } from "../base/clock.ts";
-import { Fault } from "../base/fault.ts";
-import { rejectedWith } from "../base/testing/faults.ts";
-import { Deadlines } from "../net/deadlines.ts";
+import { ManualClock } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import { rejectedWith } from "../../base/testing/faults.ts";
+import { Deadlines } from "../../net/deadlines.ts";
 import { FetchExchange } from "./fetch_exchange.ts";
 
 const clock = new ManualClock();

@@ -3,15 +3,15 @@
  * forwarder. The request is printed as an HTTP/1.1 head and parsed again, so that the same strict rules apply.
  * `Deno.serve` has no interim responses, no trailers and no upgrades, so they are missing here.
  */
-import { inTime, settlesWithin } from "../base/deadline.ts";
-import { Fault } from "../base/fault.ts";
-import type { BodySource } from "../http1/body.ts";
-import type { Conn } from "../net/conn.ts";
-import type { Deadlines } from "../net/deadlines.ts";
-import { isBodyless } from "../http1/framing.ts";
-import { parseRequestHead, parseResponseHead, type RequestHead } from "../http1/head.ts";
-import { HeadWriter } from "../http1/head_writer.ts";
-import type { Client } from "./downstream.ts";
+import { inTime, settlesWithin } from "../../base/deadline.ts";
+import { Fault } from "../../base/fault.ts";
+import type { BodySource } from "../../http1/body.ts";
+import type { Conn } from "../../net/conn.ts";
+import type { Deadlines } from "../../net/deadlines.ts";
+import { isBodyless } from "../../http1/framing.ts";
+import { parseRequestHead, parseResponseHead, type RequestHead } from "../../http1/head.ts";
+import { HeadWriter } from "../../http1/head_writer.ts";
+import type { Client } from "../downstream.ts";
 
 const LIMITS = { headBytesMax: 128 * 1024, fieldsMax: 512 };
 /** Framing and hop-by-hop fields, which HTTP/2 does not have, and `TE`: trailers would not get through. */

@@ -1,0 +1,70 @@
+/** A connection as a whole: floods, limits and its end. */
+import { assertEquals } from "@std/assert";
+import { FLAG, FRAME } from "./frames.ts";
+import { block, frame, joined, requestFields } from "./testing/frames.ts";
+import { ProtocolFixture } from "./testing/protocol_fixture.ts";
+
+const WHOLE = FLAG.endHeaders | FLAG.endStream;
+const bytes = (...values: number[]) => new Uint8Array(values);
+const headers = (id: number, flags: number = WHOLE, method = "GET") =>
+  frame(FRAME.headers, flags, id, block(requestFields(method)));
+const data = (id: number, size: number, flags = 0) =>
+  frame(FRAME.data, flags, id, new Uint8Array(size));
+
+Deno.test("a request is served, and its end is noticed", () => {
+  const fixture = new ProtocolFixture();
+  fixture.feed(headers(1), headers(3, FLAG.endHeaders, "POST"), data(3, 5), data(3, 0, 1));
+  const [one, two] = fixture.requests;
+  assertEquals([one!.head!.method, one!.body.none], ["GET", true]);
+  assertEquals([two!.head!.method, two!.body.isComplete], ["POST", true]);
+});
+
+/** Floods, with the number of frames after which a client that means well is done. */
+const FLOODS: readonly (readonly [name: string, usual: number, one: (i: number) => Uint8Array])[] =
+  [
+    ["resets", 150, (i) => {
+      const id = 2 * i + 1;
+      return joined([headers(id), frame(FRAME.resetStream, 0, id, bytes(0, 0, 0, 8))]);
+    }],
+    ["answered", 150, () => frame(FRAME.ping, 0, 0, new Uint8Array(8))],
+    ["answered", 150, () => frame(FRAME.settings, 0, 0)],
+    ["ignored", 900, () => frame(FRAME.priority, 0, 1, bytes(0, 0, 0, 0, 1))],
+    ["ignored", 900, () => frame(0xee, 0, 0)],
+    ["windows", 1_900, () => frame(FRAME.windowUpdate, 0, 0, bytes(0, 0, 0, 1))],
+  ];
+
+for (const [kind, usual, one] of FLOODS) {
+  Deno.test(`a flood of frames ends the connection: ${kind}, ${usual} are usual`, () => {
+    const fixture = new ProtocolFixture();
+    for (let i = 0; i < usual; i++) {
+      assertEquals(fixture.feed(one(i)).some((line) => line.startsWith("ends")), false);
+    }
+    let last = "";
+    for (let i = usual; i < usual + 500 && last === ""; i++) {
+      last = fixture.feed(one(i)).find((line) => line.startsWith("ends")) ?? "";
+    }
+    assertEquals(last, `ends with 11: too many frames: ${kind}`);
+  });
+}
+
+Deno.test("a client that answers nothing is not read any more", () => {
+  const fixture = new ProtocolFixture();
+  const { protocol } = fixture;
+  for (let i = 0; i < 40; i++) protocol.putData(1, new Uint8Array(8_192), 0, 8_192, false);
+  assertEquals([protocol.isBackedUp, protocol.isStopped], [true, true]);
+  fixture.sent();
+  assertEquals([protocol.isBackedUp, protocol.isStopped], [false, false]);
+});
+
+Deno.test("after the last GOAWAY no request begins, and those under way go on", () => {
+  const fixture = new ProtocolFixture();
+  fixture.feed(headers(1, FLAG.endHeaders));
+  fixture.protocol.goAway(false);
+  fixture.feed(headers(3));
+  assertEquals(fixture.requests.length, 2);
+  fixture.protocol.goAway(true);
+  assertEquals(fixture.feed(headers(5)), ["goAway on 0 last 3 code 0"]);
+  assertEquals(fixture.requests.length, 2);
+  fixture.feed(data(1, 3, 1));
+  assertEquals(fixture.requests[0]!.body.isComplete, true);
+});

@@ -1,0 +1,155 @@
+/**
+ * Serves HTTP/2 on any `Conn` (RFC 9113). Requests are answered by the same handler as those of HTTP/1.1. Knows
+ * nothing of listeners and TLS: whoever has found that a client speaks HTTP/2 gives its connection here.
+ */
+import type { Fault } from "../base/fault.ts";
+import { Slab } from "../base/slab.ts";
+import type { BufferedConnOptions } from "../http1/buffered_conn.ts";
+import { SERVER_LIMITS, type ServerLimits } from "../http1/server_limits.ts";
+import type { Task } from "../http1/task.ts";
+import type { Conn } from "../net/conn.ts";
+import type { Deadlines } from "../net/deadlines.ts";
+import type { ConnectionSettings } from "./connection.ts";
+import type { StreamExchange } from "./exchange.ts";
+import { Http2ServerConnection } from "./server_connection.ts";
+
+/** What a server needs, and who learns of its trouble. */
+export interface Http2ServerOptions {
+  readonly deadlines: Deadlines;
+  /** Where it is missing, `SERVER_LIMITS` holds. */
+  readonly limits?: Partial<ServerLimits>;
+  /** Answers one exchange; what it returns ends when that is done. */
+  readonly handler: (exchange: StreamExchange) => Promise<void> | Task;
+  /** True for the path of a request that is answered although the limit is reached. */
+  readonly isReserved: (path: string) => boolean;
+  /** Called for each request or connection that failed. Must not throw. */
+  readonly onFault: (fault: Fault, peer: string) => void;
+  /** Called for all other errors; each has ended its exchange or its connection. Must not throw. */
+  readonly onError: (error: unknown, peer: string) => void;
+}
+
+/** Requests of one connection at one time: what RFC 9113 section 6.5.2 recommends at least, and peers take. */
+const STREAMS_MAX = 100;
+/** How long a connection has had no request, in ms, before it is closed for others: a new one, a used one. */
+const NEW_MS = 1_000;
+const KEPT_MS = 250;
+
+/** The HTTP/2 connections of one listener. */
+export class Http2Server {
+  readonly limits: ServerLimits;
+  readonly deadlines: Deadlines;
+  readonly connOptions: BufferedConnOptions;
+  readonly settings: ConnectionSettings;
+  readonly handler: Http2ServerOptions["handler"];
+  readonly isReserved: (path: string) => boolean;
+  readonly onFault: (fault: Fault, peer: string) => void;
+  readonly onError: (error: unknown, peer: string) => void;
+  readonly #connections = new Slab<Member>();
+  #draining = false;
+  #changed: (() => void) | undefined;
+
+  constructor(options: Http2ServerOptions) {
+    const limits = this.limits = { ...SERVER_LIMITS, ...options.limits };
+    const { deadlines, handler, isReserved, onFault, onError } = options;
+    this.deadlines = deadlines;
+    this.handler = handler;
+    this.isReserved = isReserved;
+    this.onFault = onFault;
+    this.onError = onError;
+    const { writeMs, bodyMs, bodyRateMin, headBytesMax, fieldsMax } = limits;
+    this.connOptions = {
+      deadlines,
+      writeMs,
+      faults: { reset: "clientReset", slowWrite: "slowReader" },
+    };
+    this.settings = {
+      deadlines,
+      headLimits: { headBytesMax, fieldsMax },
+      bodyRules: {
+        side: "request",
+        waitMs: bodyMs,
+        rateMin: bodyRateMin,
+        lateFault: "requestTimeout",
+        cutFault: "clientReset",
+      },
+      streamsMax: STREAMS_MAX,
+      writeMs,
+    };
+  }
+
+  /** Other limits are in force from now on, also for the connections that there are. */
+  setLimits(limits: Partial<ServerLimits>): void {
+    // Connections hold these objects.
+    Object.assign(this.limits, limits);
+    const { writeMs, bodyMs, bodyRateMin, headBytesMax, fieldsMax } = this.limits;
+    Object.assign(this.connOptions, { writeMs });
+    Object.assign(this.settings, { writeMs });
+    Object.assign(this.settings.headLimits, { headBytesMax, fieldsMax });
+    Object.assign(this.settings.bodyRules, { waitMs: bodyMs, rateMin: bodyRateMin });
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Serves one connection until it ends. Owns `conn` from here. `isOverLimit`: it is beyond the limit. Never rejects. */
+  async serve(conn: Conn, peer: string, isOverLimit = false): Promise<void> {
+    const member = new Member(new Http2ServerConnection(conn, peer, this, isOverLimit));
+    this.#connections.add(member);
+    try {
+      await member.connection.run();
+    } catch (error) {
+      member.connection.cut();
+      this.onError(error, peer);
+    } finally {
+      this.#connections.delete(member);
+      this.#changed?.();
+    }
+  }
+
+  /** Closes the connection that has been idle for longest; false if there is none. */
+  giveWay(): boolean {
+    const { now } = this.deadlines;
+    let oldest: Http2ServerConnection | undefined;
+    for (const { connection } of this.#connections.all()) {
+      const { idleSince, hasAsked } = connection;
+      const isIdle = now - idleSince >= (hasAsked ? KEPT_MS : NEW_MS);
+      if (isIdle && idleSince < (oldest?.idleSince ?? Infinity)) oldest = connection;
+    }
+    return oldest?.giveWay() ?? false;
+  }
+
+  /**
+   * Lets requests finish that are under way or about to come; aborting `now` cuts the rest. Resolves when all
+   * connections have ended, with how many were cut.
+   */
+  async drain(now: AbortSignal): Promise<number> {
+    this.#draining = true;
+    for (const { connection } of this.#connections.all()) connection.lastCall();
+    let cut = 0;
+    const cutAll = () => {
+      for (const { connection } of this.#connections.all()) {
+        if (connection.running > 0) cut++;
+        connection.cut();
+      }
+    };
+    if (now.aborted) cutAll();
+    now.addEventListener("abort", cutAll, { once: true });
+    while (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => this.#changed = resolve);
+    }
+    now.removeEventListener("abort", cutAll);
+    return cut;
+  }
+}
+
+/** A connection has a place among the deadlines; this is its place in the server. */
+class Member {
+  place = -1;
+
+  constructor(readonly connection: Http2ServerConnection) {}
+}

@@ -1,0 +1,80 @@
+/** The server: its limit, and its drain. */
+import { assertEquals } from "@std/assert";
+import { onConns } from "../net/testing/fake_conn.ts";
+import type { StreamExchange } from "./exchange.ts";
+import { http2Fixture } from "./testing/server_fixture.ts";
+
+async function hello(exchange: StreamExchange): Promise<void> {
+  exchange.respond(200, "OK").line("X-Own", "1");
+  await exchange.send(new TextEncoder().encode(`hello ${exchange.head.path}`));
+}
+
+onConns("a connection beyond the limit is served our own paths alone", async (pair) => {
+  const { connect } = http2Fixture(hello, pair);
+  const { client } = await connect(undefined, true);
+  await client.get(1, "/other");
+  assertEquals((await client.response()).lines[0], ":status: 503");
+  await client.get(3, "/own");
+  assertEquals((await client.response()).lines[0], ":status: 200");
+});
+
+onConns("the connection that was idle for longest gives way", async (pair) => {
+  const { connect, server, pass } = http2Fixture(hello, pair);
+  const old = await connect();
+  await pass(2_000);
+  const young = await connect();
+  await young.client.get(1);
+  await young.client.response();
+  assertEquals(server.giveWay(), true);
+  const goAway = (await old.client.next())!;
+  assertEquals(goAway.type, "goAway");
+  old.client.conn.close();
+  await old.done;
+  assertEquals([server.connections, server.giveWay()], [1, false]);
+});
+
+onConns("a drain lets requests end that are under way, and ends idle connections", async (pair) => {
+  const release = Promise.withResolvers<void>();
+  const { connect, server, pass } = http2Fixture(async (exchange) => {
+    await release.promise;
+    await hello(exchange);
+  }, pair);
+  const busy = await connect();
+  await busy.client.get(1);
+  const idle = await connect();
+  assertEquals(server.connections, 2);
+  await pass(250);
+  const drained = server.drain(new AbortController().signal);
+  await pass(1_000);
+  assertEquals((await idle.client.next())!.type, "goAway");
+  idle.client.conn.close();
+  await idle.done;
+  release.resolve();
+  const frames = [await busy.client.next(), await busy.client.next(), await busy.client.next()];
+  assertEquals(frames.map((one) => one!.type), ["goAway", "goAway", "headers"]);
+  busy.client.conn.close();
+  assertEquals(await drained, 0);
+});
+
+onConns("a drain whose time is up cuts what is left", async (pair) => {
+  const { connect, server } = http2Fixture(() => new Promise<void>(() => {}), pair);
+  const { client } = await connect();
+  const cut = new AbortController();
+  const started = client.get(1);
+  await started;
+  const drained = server.drain(cut.signal);
+  cut.abort();
+  assertEquals(await drained <= 1, true);
+  assertEquals(server.connections, 0);
+});
+
+onConns("other limits are in force for connections that there are", async (pair) => {
+  const { connect, server, pass } = http2Fixture(hello, pair);
+  const { client } = await connect();
+  server.setLimits({ headBytesMax: 200, idleMs: 1_000 });
+  await client.get(1, `/${"x".repeat(300)}`);
+  assertEquals((await client.response()).lines[0], ":status: 431");
+  const next = client.next();
+  await pass(2_000);
+  assertEquals((await next)?.type, "goAway");
+});
