@@ -125,23 +125,25 @@ export class EtcdClient implements Etcd, Disposable {
   async watch(onChange: () => void, signal: AbortSignal): Promise<void> {
     const { prefix } = this.#settings;
     const body = { create_request: { key: encode64(prefix), range_end: prefixEnd(prefix) } };
-    const ends = AbortSignal.any([signal, this.#stop.signal]);
+    const stream = new AbortController();
+    const end = () => stream.abort();
+    const sources = [signal, this.#stop.signal];
+    for (const source of sources) source.addEventListener("abort", end);
+    if (sources.some(({ aborted }) => aborted)) end();
     try {
-      // Only the answer's head has a deadline; the stream lasts.
-      using late = withDeadline(ends, this.#settings.callMs, this.#clock);
-      const stream = new AbortController();
-      ends.addEventListener("abort", () => stream.abort(), { once: true });
-      const stopLate = () => stream.abort();
-      late.signal.addEventListener("abort", stopLate, { once: true });
+      // Only the head of the answer has a deadline; the stream lasts.
+      const cancel = this.#clock.after(this.#settings.callMs, end);
       const response = await this.#post(this.endpoint, "watch", body, stream.signal);
-      late.signal.removeEventListener("abort", stopLate);
+      cancel();
       for await (const line of boundedLines(response, stream.signal)) {
         const { result, error } = objectIn(JSON.parse(line));
         if (error !== undefined || objectIn(result ?? {}).canceled === true) return;
         onChange();
       }
     } catch (error) {
-      if (!ends.aborted) throw asEtcdError(error);
+      if (!sources.some(({ aborted }) => aborted)) throw asEtcdError(error);
+    } finally {
+      for (const source of sources) source.removeEventListener("abort", end);
     }
   }
 

@@ -140,8 +140,8 @@ export type Event =
   /** This proxy does not decide any more; `reason` says why. */
   | { type: "lead.lost"; reason: string }
   /** The coordinator cannot be reached: the last decision is served, and nothing is promoted. */
-  | { type: "coordinator.lost"; reason: string; role: "leads" | "follows" | "cutOff" }
-  | { type: "coordinator.reached"; endpoint: string; lostMs: number }
+  | { type: "coordinator.lost"; reason: string }
+  | { type: "coordinator.reached"; lostMs: number }
   /** The coordinator is unreachable, and this proxy decides alone, as it was told to. */
   | { type: "coordinator.ignored"; reason: string }
   /** Another proxy of the cluster has another version or another list of upstreams. */

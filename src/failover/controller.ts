@@ -107,6 +107,11 @@ export class Controller implements AsyncDisposable {
     return this.#state;
   }
 
+  /** Whether triggers run, or are about to. */
+  get runsTriggers(): boolean {
+    return this.#triggers !== undefined;
+  }
+
   /** Applies one input and starts its effects. Does nothing after disposal, or while it is suspended. */
   post(input: Input): void {
     if (this.#stopped || this.#isSuspended) return;
@@ -283,7 +288,10 @@ export class Controller implements AsyncDisposable {
 
   async #conclude(decision: Omit<Decision, "phase" | "by">): Promise<void> {
     const reason = await this.#ports.coordinator?.conclude(decision);
-    if (reason !== undefined) this.#refusedEpoch = decision.epoch;
+    if (reason === undefined) return;
+    const { epoch } = decision;
+    this.#refusedEpoch = epoch;
+    this.post({ type: "triggersEnded", epoch, outcome: { how: "denied", reason } });
   }
 
   #settle(id: number, outcome: OrderOutcome): void {

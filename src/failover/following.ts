@@ -215,7 +215,12 @@ function takeLead(context: StepContext): void {
 /** Another proxy may lead now: nothing that only the leader may do goes on. */
 function stepDown(context: StepContext): void {
   const { phase, state } = context;
-  if (!("triggers" in phase)) return;
+  if (!("triggers" in phase)) {
+    // Triggers that ran beside the traffic go on when their upstream is lost, but not without the lead.
+    const epoch = state.lastServed?.promotion?.epoch;
+    if (epoch !== undefined) context.requestAction({ do: "cancelTriggers", epoch });
+    return;
+  }
   const isUnderWay = phase.triggers.is === "running" || phase.triggers.is === "retrying";
   if (phase.name === "serving") {
     if (!isUnderWay) return;

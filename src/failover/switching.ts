@@ -206,9 +206,11 @@ export function takeTriggersEnded(
     context.set({ stage: state.stage + 1 });
     return endPromotion(context, phase, phase.triggers.attempt, outcome);
   }
-  if (phase.name !== "serving" || phase.epoch !== epoch || phase.triggers.is !== "running") return;
-  context.set({ stage: state.stage + 1 });
+  if (phase.name !== "serving" || phase.epoch !== epoch) return;
+  // Its port was not opened, or must not stay open: another proxy may have decided otherwise.
   if (outcome.how === "denied") return lose(context, outcome.reason);
+  if (phase.triggers.is !== "running") return;
+  context.set({ stage: state.stage + 1 });
   if (outcome.how === "ran") context.set({ lastChosen: phase.active.name });
   const triggers = progressAfter(context, phase.active.name, phase.triggers.attempt, outcome);
   context.enter({ ...phase, triggers });

@@ -149,7 +149,7 @@ export const DECISION_ROWS = {
   },
   "coordinator.reached": {
     level: "warn",
-    line: (e) => `etcd answers again (${e.endpoint}) after ${took(e.lostMs)}`,
+    line: (e) => `etcd answers again after ${took(e.lostMs)}`,
   },
   "coordinator.ignored": {
     level: "error",

@@ -1,0 +1,24 @@
+/** What is stored, as the view of the machine. Pure. */
+import { type ClusterView, CUT_OFF, type Traffic } from "../failover/cluster.ts";
+import { ordersText, type Stored } from "./keys.ts";
+
+/** The view of the proxy `instance` in this role; `stored` is undefined if nothing was read. */
+export function viewOf(
+  stored: Stored | undefined,
+  role: ClusterView["role"],
+  instance: string,
+  traffic: Traffic,
+): ClusterView {
+  if (stored === undefined) return { ...CUT_OFF, role, traffic };
+  const { leader, decision, seen, orders } = stored;
+  // A proxy that is cut off does not know whether the others live.
+  const live = role === "cutOff" ? [] : [...seen].filter(([name]) => name !== instance);
+  const votes = live.map(([name, { up, down, traffic }]) => [name, { up, down, traffic }] as const);
+  return { role, leader: leader?.instance, decision, others: new Map(votes), traffic, orders };
+}
+
+/** Text that is the same for views that say the same. */
+export function viewText({ role, leader, decision, others, traffic, orders }: ClusterView): string {
+  const stands = orders === undefined ? null : ordersText(orders);
+  return JSON.stringify([role, leader, decision, [...others], traffic, stands]);
+}

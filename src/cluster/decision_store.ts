@@ -1,0 +1,103 @@
+/** Stores the decisions of the proxy that leads. */
+import type { Decision } from "../failover/cluster.ts";
+import { type Etcd, EtcdError } from "./etcd.ts";
+import { decisionText } from "./keys.ts";
+import type { Session } from "./session.ts";
+
+/** What the store needs of the membership. */
+export interface DecisionStorePorts {
+  readonly etcd: Etcd;
+  readonly session: Session;
+  readonly instance: string;
+  /** Called with the reason when a call failed; resolves after a pause. */
+  failed(reason: string): Promise<void>;
+  /** Resolves after a round of the membership that begins from now on. */
+  nextRound(): Promise<void>;
+  /** Why the last call failed, if it did. */
+  reason(): string | undefined;
+}
+
+/** The decisions of one proxy, for one service. */
+export class DecisionStore {
+  readonly #ports: DecisionStorePorts;
+  #decided: { readonly epoch: number; readonly revision: number } | undefined;
+
+  constructor(ports: DecisionStorePorts) {
+    this.#ports = ports;
+  }
+
+  /** The revision at which the decision `epoch` of this proxy was stored; undefined if it was not. */
+  fenceOf(epoch: number): number | undefined {
+    return this.#decided?.epoch === epoch ? this.#decided.revision : undefined;
+  }
+
+  /** Whether this proxy leads for certain; asks etcd if the lease is in doubt. */
+  async isLeading(): Promise<boolean> {
+    try {
+      return await this.#ports.session.confirmLead();
+    } catch (error) {
+      if (error instanceof EtcdError) return false;
+      throw error;
+    }
+  }
+
+  /** Why this proxy does not lead, for a person. */
+  whyNotLeading(): string {
+    const { session, instance } = this.#ports;
+    const leader = session.stored?.leader?.instance;
+    if (!session.isMember) return this.#ports.reason() ?? "its lease may have ended";
+    return leader === instance ? "its lease is in doubt" : `${leader ?? "no proxy"} leads`;
+  }
+
+  /**
+   * Stores a decision if this proxy leads and the stored one is that which it has read. A call without an
+   * answer may have stored it or not: that is read before it is tried again. Resolves with the reason if it
+   * cannot be stored.
+   */
+  async store(decision: Decision): Promise<string | undefined> {
+    const { session, etcd, instance, failed, nextRound } = this.#ports;
+    const value = decisionText(decision);
+    while (await this.isLeading()) {
+      const last = session.stored?.decision;
+      const isNew = decision.phase === "promoting";
+      if (last !== undefined && decision.epoch < last.epoch + (isNew ? 1 : 0)) return already(last);
+      const revision = this.#revision;
+      try {
+        const result = await etcd.transact([
+          { key: "leader", value: instance },
+          { key: "decision", modRevision: revision },
+        ], [{ put: "decision", value }]);
+        if (result.succeeded) return this.#stored(decision, result.revision);
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error;
+        await failed(error.message);
+      }
+      await nextRound();
+      const { stored } = session;
+      if (stored?.decision === undefined) continue;
+      if (decisionText(stored.decision) === value) {
+        return this.#stored(decision, stored.decisionRevision);
+      }
+      if (stored.decisionRevision > revision) return already(stored.decision);
+    }
+    return this.whyNotLeading();
+  }
+
+  #stored({ epoch }: Decision, revision: number): undefined {
+    // The fence of an epoch is the revision at which it began.
+    const fence = this.fenceOf(epoch);
+    this.#newest = revision;
+    this.#decided = { epoch, revision: fence ?? revision };
+  }
+
+  #newest = 0;
+
+  /** The revision of the decision that this proxy knows. */
+  get #revision(): number {
+    return Math.max(this.#ports.session.stored?.decisionRevision ?? 0, this.#newest);
+  }
+}
+
+function already({ epoch, by }: Decision): string {
+  return `epoch ${epoch} was decided by ${by}`;
+}

@@ -1,0 +1,64 @@
+/**
+ * How long a lease certainly lasts, by the clock of this process. etcd counts from when it got the last
+ * renewal, which is after that was sent, so a lease lasts at least until the sending plus its length. The end
+ * here is earlier by a margin, in which triggers can be ended before another proxy may lead.
+ */
+import type { Clock } from "../base/clock.ts";
+
+/** At least so long before its end a lease counts as over, in milliseconds: programs get 2 s to end. */
+const MARGIN_MIN_MS = 2_500;
+/** The margin as a share of the lease. */
+const MARGIN_SHARE = 0.3;
+/** The clock on the wall may drift so far from the other one until a lease is renewed ahead of time. */
+const DRIFT_MS = 1_000;
+
+/** The margin of a lease of `ttlMs` milliseconds. */
+export function marginMs(ttlMs: number): number {
+  return Math.max(MARGIN_MIN_MS, ttlMs * MARGIN_SHARE);
+}
+
+/**
+ * The time of one lease. The clock that never goes back may stand still while the machine is suspended, and
+ * then the clock on the wall jumps: the lease is in doubt until it is renewed.
+ */
+export class LeaseClock {
+  readonly #clock: Clock;
+  #until = -Infinity;
+  #offset = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The lease was made or renewed for `ttlMs` milliseconds, by a call that was sent at `sentAt`. */
+  renewed(sentAt: number, ttlMs: number): void {
+    this.#until = sentAt + ttlMs - marginMs(ttlMs);
+    this.#offset = this.#clock.wall() - this.#clock.now();
+  }
+
+  /** The lease is over, or there is none. */
+  end(): void {
+    this.#until = -Infinity;
+  }
+
+  /** Whether the lease certainly lasts. */
+  get isValid(): boolean {
+    return this.leftMs > 0;
+  }
+
+  /** The milliseconds until the margin begins; 0 if it has begun. */
+  get leftMs(): number {
+    return Math.max(0, this.#until - this.#clock.now());
+  }
+
+  /** When the margin begins, as a time of the clock; `-Infinity` without a lease. */
+  get until(): number {
+    return this.#until;
+  }
+
+  /** Whether the clock on the wall has jumped ahead since the last renewal, as after a suspension. */
+  get isInDoubt(): boolean {
+    const offset = this.#clock.wall() - this.#clock.now();
+    return this.#until !== -Infinity && offset - this.#offset > DRIFT_MS;
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * One proxy's membership of the cluster: its lease, what it tells the others, the lead, and what is stored.
+ * `round` does everything that is due, one call after another, and is repeated: after each change of a key,
+ * after a change of what this proxy tells, and before the lease needs a renewal. A watch only says that
+ * there is something to read, so that a change that it misses is read with the next renewal.
+ */
+import type { Clock } from "../base/clock.ts";
+import { type Etcd, EtcdError } from "./etcd.ts";
+import { type Seen, seenText, type Stored, storedOf } from "./keys.ts";
+import { LeaseClock, marginMs } from "./lease_clock.ts";
+
+/** Renewals in the time of one lease. */
+const RENEWALS = 5;
+/** Rounds that find the lead free and lose it to another proxy, one after another. */
+const CLAIMS_MAX = 2;
+
+/** What the session tells and asks. */
+export interface SessionPorts {
+  readonly etcd: Etcd;
+  readonly clock: Clock;
+  /** Unique for each run of a process. */
+  readonly instance: string;
+  readonly ttlS: number;
+  /** What this proxy tells the others now. */
+  seen(): Seen;
+  /** Whether this proxy may lead, given what it and the others see. */
+  mayLead(others: Stored["seen"]): boolean;
+}
+
+/** The membership of one proxy. Calls of `round` must not overlap. */
+export class Session {
+  readonly #ports: SessionPorts;
+  readonly #leaseClock: LeaseClock;
+  #lease: string | undefined;
+  #sentAt = -Infinity;
+  /** When the last reading was asked for. */
+  #readAt = -Infinity;
+  #told: string | undefined;
+  #stored: Stored | undefined;
+
+  constructor(ports: SessionPorts) {
+    this.#ports = ports;
+    this.#leaseClock = new LeaseClock(ports.clock);
+  }
+
+  /** What was read last; undefined before the first reading. */
+  get stored(): Stored | undefined {
+    return this.#stored;
+  }
+
+  /** The lease of this proxy; undefined if it has none. */
+  get lease(): string | undefined {
+    return this.#lease;
+  }
+
+  /** Whether the lease lasts for certain, so that what was read is still true enough to serve by. */
+  get isMember(): boolean {
+    return this.leftMs > 0;
+  }
+
+  /** Whether this proxy leads for certain. */
+  get leads(): boolean {
+    const leader = this.#stored?.leader;
+    return this.isMember && leader?.instance === this.#ports.instance &&
+      leader.lease === this.#lease;
+  }
+
+  /** How long the lease lasts for certain, and what was read is new enough, in milliseconds. */
+  get leftMs(): number {
+    if (this.#lease === undefined) return 0;
+    const { clock, ttlS } = this.#ports;
+    const ttlMs = ttlS * 1_000;
+    // Renewals alone are not enough: what was read must be as new.
+    const readLeftMs = this.#readAt + ttlMs - marginMs(ttlMs) - clock.now();
+    return Math.max(0, Math.min(readLeftMs, this.#leaseClock.leftMs));
+  }
+
+  /** When the next renewal is due, as a time of the clock. */
+  get renewAt(): number {
+    return this.#lease === undefined || this.#leaseClock.isInDoubt
+      ? -Infinity
+      : this.#sentAt + this.#ports.ttlS * 1_000 / RENEWALS;
+  }
+
+  /** Whether the lease must be renewed before anything is decided. */
+  get isInDoubt(): boolean {
+    return this.#leaseClock.isInDoubt;
+  }
+
+  /** Does what is due, and reads. Rejects with an `EtcdError` if a call failed. */
+  async round(): Promise<Stored> {
+    try {
+      return await this.#round();
+    } catch (error) {
+      if (error instanceof EtcdError && error.kind === "leaseGone") this.#forget();
+      throw error;
+    }
+  }
+
+  /** Renews the lease if it is in doubt. Resolves with whether this proxy leads for certain. */
+  async confirmLead(): Promise<boolean> {
+    if (this.leads && this.isInDoubt) await this.#renew();
+    return this.leads;
+  }
+
+  /** Gives the lease back, and with it the lead. Resolves in any case. */
+  async end(): Promise<void> {
+    const lease = this.#lease;
+    this.#forget();
+    if (lease !== undefined) await this.#ports.etcd.revoke(lease).catch(() => {});
+  }
+
+  async #round(): Promise<Stored> {
+    const { clock, etcd, instance, mayLead } = this.#ports;
+    if (clock.now() >= this.renewAt) await this.#renew();
+    await this.#tell();
+    let stored = await this.#read();
+    for (let claims = 0; claims < CLAIMS_MAX; claims++) {
+      const { leader, seen } = stored;
+      const isOurs = leader?.instance === instance;
+      const may = mayLead(seen);
+      if (leader !== undefined && (!isOurs || may && leader.lease === this.#lease)) break;
+      if (isOurs) {
+        const condition = { key: "leader", value: instance };
+        await etcd.transact([condition], [{ remove: "leader" }]);
+      } else if (!may) break;
+      else await this.#claim();
+      stored = await this.#read();
+    }
+    return stored;
+  }
+
+  async #claim(): Promise<void> {
+    const { etcd, instance } = this.#ports;
+    const free = { key: "leader", createRevision: 0 };
+    await etcd.transact([free], [{ put: "leader", value: instance, lease: this.#lease! }]);
+  }
+
+  /** Makes a lease, or renews the one that there is. */
+  async #renew(): Promise<void> {
+    const { clock, etcd, ttlS } = this.#ports;
+    const sentAt = clock.now();
+    if (this.#lease !== undefined) {
+      const leftS = await etcd.renew(this.#lease);
+      if (leftS > 0) return this.#renewed(sentAt, leftS);
+      this.#forget();
+    }
+    const grantedAt = clock.now();
+    const { id, ttlS: givenS } = await etcd.grant(ttlS);
+    this.#lease = id;
+    this.#renewed(grantedAt, givenS);
+  }
+
+  #renewed(sentAt: number, ttlS: number): void {
+    this.#sentAt = sentAt;
+    this.#leaseClock.renewed(sentAt, ttlS * 1_000);
+  }
+
+  /** The lease has ended, with all keys that belonged to it. */
+  #forget(): void {
+    this.#lease = undefined;
+    this.#told = undefined;
+    this.#leaseClock.end();
+  }
+
+  async #tell(): Promise<void> {
+    const { etcd, instance, seen } = this.#ports;
+    const text = seenText(seen());
+    if (text === this.#told) return;
+    const put = `seen/${instance}`;
+    await etcd.transact([], [{ put, value: text, lease: this.#lease! }]);
+    this.#told = text;
+  }
+
+  async #read(): Promise<Stored> {
+    const askedAt = this.#ports.clock.now();
+    const stored = storedOf(await this.#ports.etcd.read());
+    if (stored.decisionRevision > 0 && stored.decision === undefined) {
+      throw new EtcdError("refused", "the stored decision cannot be read by this version");
+    }
+    // Somebody has removed it.
+    if (!stored.seen.has(this.#ports.instance)) this.#told = undefined;
+    this.#readAt = askedAt;
+    return this.#stored = stored;
+  }
+}
