@@ -72,7 +72,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** The files through which a room is entered, if they are not named like the room. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   base: [], // small modules, each with one purpose
-  cluster: ["etcd_client.ts"],
+  cluster: ["coordinator.ts", "etcd_client.ts"],
   config: ["load.ts", "options.ts"],
   failover: ["controller.ts", "ports.ts"],
   health: ["checker.ts"],

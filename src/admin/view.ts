@@ -4,6 +4,7 @@
  */
 import type { Histogram } from "../base/histogram.ts";
 import { isUp } from "../failover/health.ts";
+import type { ClusterReport } from "../failover/cluster.ts";
 import type { DrillResult } from "../failover/drill.ts";
 import type { UpstreamHistory } from "../failover/history.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
@@ -71,6 +72,8 @@ export interface ServiceView {
     source: OrderSource,
     onOutcome?: (outcome: OrderOutcome) => void,
   ): void;
+  /** The proxies that share the decisions of the service; undefined if this one is alone. */
+  cluster?(): ClusterReport | undefined;
   /** Makes a drill; resolves with the reason if it is refused. */
   drill?(order: DrillOrder): Promise<DrillFindings | string>;
 }

@@ -16,6 +16,7 @@ import type { Sink } from "../report/log.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import { ProcessMemory } from "./process_memory.ts";
 import { keepPoolThread } from "./pool_thread.ts";
+import { type Coordinate, coordinationOf } from "./coordination.ts";
 import { AccessLogs } from "./access_logs.ts";
 import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
@@ -123,7 +124,7 @@ export async function run(
   const started = async () => {
     if (control?.isDefault) await reports.listenControl(control);
   };
-  return await serve(plans, config, { reports, state, accessLogs }, orders, started);
+  return await serve(plans, config, { reports, state, accessLogs, version }, orders, started);
 }
 
 /** Opens the state folder if there is to be one. Resolves with error lines if it cannot be used. */
@@ -185,7 +186,8 @@ function sharesOf(plans: readonly Plan[], events: EventStream): Share[] {
 async function serve(
   plans: readonly Plan[],
   config: Config,
-  { reports, state, accessLogs }: {
+  { reports, state, accessLogs, version }: {
+    readonly version: string;
     readonly reports: Reports;
     readonly state: StateFolder | undefined;
     readonly accessLogs: AccessLogs;
@@ -203,11 +205,13 @@ async function serve(
     return cuts.reduce((sum, cut) => sum + cut, 0);
   };
   const instance = crypto.randomUUID().slice(0, 8);
+  const coordinate = await coordinationOf(config.process, version, instance);
   const shares = shareDescriptors(sharesOf(plans, events), threads.descriptors);
   reports.controlConnectionsMax = shares.control;
   for (const [place, plan] of plans.entries()) {
     const service = await startPlan(plan, {
       ...{ programs, threads, instance, reports, state, accessLogs, socketMode },
+      ...coordinate === undefined ? {} : { coordinate },
       drainMs: drainTimeout,
       connectionsMax: shares.clients[place]!,
     });
@@ -264,6 +268,7 @@ function startPlan(
     readonly accessLogs: AccessLogs;
     readonly socketMode: number;
     readonly connectionsMax: number;
+    readonly coordinate?: Coordinate;
   },
 ): Promise<Supervisor | string> {
   const publish = reports.events.scope(name);

@@ -17,6 +17,7 @@ import { Controller } from "../failover/controller.ts";
 import type { Memory } from "../failover/memory.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
 import type { Policy, State } from "../failover/state.ts";
+import type { Input } from "../failover/steps.ts";
 import { phaseForChecks, trustedFor } from "../failover/trust.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { allOf } from "../health/all_of.ts";
@@ -29,6 +30,7 @@ import { ProgramTriggers } from "../hooks/trigger.ts";
 import type { CheckPace } from "../incidents/recording.ts";
 import { checkClockOf } from "./check_clock.ts";
 import { Drills, type DrillsContext, NO_PROGRAMS } from "./drills.ts";
+import { Membership } from "./membership.ts";
 import type { ServiceContext } from "./service.ts";
 
 /** How many milliseconds a probe may exceed its deadlines: more than it takes to kill a program. */
@@ -70,6 +72,7 @@ export class ControlPlane implements AsyncDisposable {
   /** The end of the triggers that were started last. */
   #lastRun: Promise<unknown> = Promise.resolve();
   readonly #failed = Promise.withResolvers<never>();
+  readonly #membership: Membership | undefined;
   #checker: Checker | undefined;
 
   /** Connects the parts. Nothing is checked or decided before `begin`. */
@@ -87,6 +90,7 @@ export class ControlPlane implements AsyncDisposable {
     observer.begin(paceOf(config));
     this.#triggerFiles = triggerFilesOf(config, clock);
     this.#triggers = triggersOf(config, context, this.#triggerFiles);
+    this.#membership = this.#membershipOf(plane, context);
     this.#controller = new Controller(parts.upstreams, this.#policy, {
       clock,
       publish,
@@ -97,7 +101,11 @@ export class ControlPlane implements AsyncDisposable {
       },
       triggers: { run: (promotion, signal) => this.#runTriggers(promotion, signal) },
       memory: context.memory,
-      onState: (state) => this.#parts.onState?.(state),
+      ...this.#membership === undefined ? {} : { coordinator: this.#membership },
+      onState: (state) => {
+        this.#parts.onState?.(state);
+        this.#membership?.changed();
+      },
       onStep: (taken) => {
         observer.step(taken);
         this.#drills.decided(taken.step.state);
@@ -198,7 +206,27 @@ export class ControlPlane implements AsyncDisposable {
   /** Starts the checks and the first selection. Must be called once. */
   begin(): void {
     this.#startChecks();
-    this.#controller.post({ type: "begun" });
+    // The cluster begins the service, if there is one.
+    if (this.#membership !== undefined) this.#membership.join();
+    else this.#controller.post({ type: "begun" });
+  }
+
+  /** The membership in the cluster; undefined if this proxy is alone. */
+  #membershipOf(
+    plane: DataPlane,
+    { coordinate, publish }: ServiceContext,
+  ): Membership | undefined {
+    if (coordinate === undefined) return undefined;
+    const service = {
+      state: () => this.state,
+      policy: () => this.#policy,
+      post: (input: Input) => this.#controller.post(input),
+      order: (...order: Parameters<Controller["order"]>) => this.#controller.order(...order),
+      runsTriggers: () => this.#controller.runsTriggers,
+      busy: (upstream: string, throughEpoch: number) => plane.busy(upstream, throughEpoch),
+    };
+    const make = () => coordinate(service, this.#config.name, publish);
+    return new Membership(make, this.#failed.reject);
   }
 
   #startChecks(): void {
@@ -217,6 +245,7 @@ export class ControlPlane implements AsyncDisposable {
     const checker = this.#checker;
     this.#checker = undefined;
     await checker?.[Symbol.asyncDispose]();
+    await this.#membership?.leave();
     return memory;
   }
 
@@ -224,6 +253,7 @@ export class ControlPlane implements AsyncDisposable {
   resume(): void {
     if (this.#checker === undefined) this.#startChecks();
     this.#controller.resume();
+    this.#membership?.join();
   }
 
   async #drill(order: DrillOrder): Promise<DrillFindings | string> {
@@ -234,6 +264,7 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Reports a failure on a live connection to the active upstream. */
   doubt(doubt: Doubt): void {
+    this.#membership?.doubted(doubt.upstream);
     this.#controller.post({ type: "doubted", doubt });
   }
 
@@ -255,7 +286,8 @@ export class ControlPlane implements AsyncDisposable {
       worstDetection: () => worstDetection(this.#config),
       nextCheckAt: (upstream) => this.#checker?.nextAt(upstream),
       drill: (order) => this.#drill(order),
-      order: (order, asker, onOutcome) => this.#controller.order(order, asker, onOutcome),
+      order: (order, asker, onOutcome) => this.#controller.orderForAll(order, asker, onOutcome),
+      cluster: () => this.#membership?.report(),
     };
   }
 
@@ -265,6 +297,8 @@ export class ControlPlane implements AsyncDisposable {
     this.#triggerFiles?.[Symbol.dispose]();
     await this.#checker?.[Symbol.asyncDispose]();
     await this.#controller[Symbol.asyncDispose]();
+    // No other proxy may lead before the triggers of this one have ended.
+    await this.#membership?.leave();
   }
 }
 

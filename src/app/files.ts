@@ -17,6 +17,7 @@ import { whyUnreadable } from "../config/unreadable.ts";
 import type { ErrorPage } from "../gateway/error_page.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import { checkAdminToken } from "./admin_token.ts";
+import { checkCoordinatorFiles } from "./coordination.ts";
 import { checkStateDir } from "./state_dir.ts";
 import { findCheck, findTriggers, type FoundPrograms } from "../hooks/find.ts";
 
@@ -62,6 +63,7 @@ export async function checkFiles(
   const errors = [
     ...checks.flatMap(({ errors }) => errors),
     ...ofProcess.filter((line) => line !== undefined),
+    ...await checkCoordinatorFiles(config.process, clock),
   ];
   // An error in a file that services share is reported once.
   return { found, errors: [...new Set(errors)] };

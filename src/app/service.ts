@@ -9,6 +9,7 @@ import type { Memory, MemoryPort } from "../failover/memory.ts";
 import type { Need } from "../net/descriptors.ts";
 import type { GoOn, Parcel, PassedListener, PassOn, ReceivedListeners } from "../net/handover.ts";
 import type { Programs } from "../hooks/program.ts";
+import type { Coordinate } from "./coordination.ts";
 import type { AccessLogs } from "./access_logs.ts";
 import type { Threads } from "./threads.ts";
 
@@ -41,6 +42,8 @@ export interface ServiceContext {
   readonly accessLogs?: AccessLogs;
   /** Listening sockets of the process before this one, or of systemd; those that are missing are opened. */
   readonly received?: ReceivedListeners;
+  /** Shares the decisions of the service with other proxies; undefined if this one is alone. */
+  readonly coordinate?: Coordinate;
   /** Builds the admin endpoints for the main port of an HTTP service. */
   publicEndpoints(view: ServiceView): Promise<FetchApp>;
 }

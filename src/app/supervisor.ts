@@ -59,6 +59,7 @@ export class Supervisor {
       worstDetection: () => current().worstDetection?.() ?? Promise.resolve([]),
       nextCheckAt: (upstream) => current().nextCheckAt?.(upstream),
       order: (order, asker, onOutcome) => current().order(order, asker, onOutcome),
+      cluster: () => current().cluster?.(),
       drill: (order) =>
         current().drill?.(order) ?? Promise.resolve("this service cannot make a drill"),
     };

@@ -18,7 +18,14 @@ export const PROGRAM_VARIABLES = {
   FAILOVER_EPOCH: {
     check: true,
     trigger: true,
-    help: "number of the decision; only grows while the proxy runs",
+    help:
+      "number of the decision; only grows while the proxy runs, and with `--coordinator` it is that of all proxies",
+  },
+  FAILOVER_FENCE: {
+    check: false,
+    trigger: true,
+    help:
+      "with `--coordinator`: a number that only grows, over restarts and over all proxies; a resource that refuses a lower one than it has seen is safe from a proxy that was stopped and goes on",
   },
   FAILOVER_ACTIVE: {
     check: true,
@@ -36,7 +43,7 @@ export const PROGRAM_VARIABLES = {
     check: false,
     trigger: true,
     help:
-      "`start`, `failover`, `failback` or `switchover`; `drill` in a rehearsal, in which nothing moves",
+      "`start`, `failover`, `failback` or `switchover`; `resume` if another proxy has begun it and not finished; `drill` in a rehearsal, in which nothing moves",
   },
   FAILOVER_EVENT_ID: {
     check: false,

@@ -23,6 +23,7 @@ Deno.test("the types of both environments follow from the table", () => {
   const trigger: TriggerVariables = {
     FAILOVER_SERVICE: "db",
     FAILOVER_EPOCH: "1",
+    FAILOVER_FENCE: "9",
     FAILOVER_EVENT: "failover",
     FAILOVER_EVENT_ID: "x-1",
     FAILOVER_FROM: "",

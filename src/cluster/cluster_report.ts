@@ -1,32 +1,7 @@
-/** What is shown of the cluster: the state report, the metrics and the log read it. */
+/** How the proxies of a cluster differ from each other: for the state report and the log. */
 import type { Publish } from "../events/events.ts";
-import type { Decision } from "../failover/cluster.ts";
+import type { ProxyReport } from "../failover/cluster.ts";
 import type { Seen } from "./keys.ts";
-
-/** One proxy of the cluster. */
-export interface ProxyReport {
-  readonly instance: string;
-  readonly version: string;
-  readonly up: readonly string[];
-  readonly down: readonly string[];
-  /** How it differs from the proxy that reports, for a person; undefined if it does not. */
-  readonly differs: string | undefined;
-}
-
-/** The cluster, as one proxy sees it. */
-export interface ClusterReport {
-  readonly instance: string;
-  readonly role: "leads" | "follows" | "cutOff" | "alone";
-  readonly leader: string | undefined;
-  readonly isReachable: boolean;
-  /** Why the last call failed; undefined if it did not. */
-  readonly reason: string | undefined;
-  /** How long the lease of this proxy lasts for certain, in milliseconds. */
-  readonly leaseLeftMs: number;
-  readonly decision: Decision | undefined;
-  /** All live proxies, also this one. */
-  readonly proxies: readonly ProxyReport[];
-}
 
 /** How `other` differs from `own`, for a person; undefined if it does not. */
 export function differenceOf(own: Seen, other: Seen): string | undefined {

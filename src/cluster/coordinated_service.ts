@@ -11,7 +11,7 @@ export interface CoordinatorSettings {
   /** The length of a lease in seconds. */
   readonly ttlS: number;
   /** What happens while etcd cannot be reached for longer than a lease. */
-  readonly without: "hold-decision" | "decide-alone";
+  readonly without: "serve-last" | "decide-alone";
 }
 
 /** The controller of the service, and its data plane. */

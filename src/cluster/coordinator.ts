@@ -5,12 +5,19 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
-import { type ClusterView, CUT_OFF, type Decision, mayLead, voteOf } from "../failover/cluster.ts";
+import {
+  type ClusterReport,
+  type ClusterView,
+  CUT_OFF,
+  type Decision,
+  mayLead,
+  voteOf,
+} from "../failover/cluster.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
 import type { Coordinator, Grant, Promotion } from "../failover/ports.ts";
 import { activeOf } from "../failover/state.ts";
 import type { CoordinatedService, CoordinatorSettings } from "./coordinated_service.ts";
-import { type ClusterReport, DifferenceLog, proxiesOf } from "./cluster_report.ts";
+import { DifferenceLog, proxiesOf } from "./cluster_report.ts";
 import { type Etcd, EtcdError } from "./etcd.ts";
 import { ordersText, type Seen, seenText } from "./keys.ts";
 import { DecisionStore } from "./decision_store.ts";

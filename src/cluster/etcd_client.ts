@@ -322,6 +322,8 @@ function refusal({ code, message }: Failure): EtcdError {
 
 function asEtcdError(error: unknown): EtcdError {
   if (error instanceof EtcdError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const { cause } = error as { cause?: unknown };
+  const source = cause instanceof Error ? cause : error;
+  const message = source instanceof Error ? source.message : String(source);
   return new EtcdError("unreachable", message.replace(/\s+/g, " ").slice(0, 300));
 }

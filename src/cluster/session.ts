@@ -121,6 +121,8 @@ export class Session {
       const may = mayLead(seen);
       if (leader !== undefined && (!isOurs || may && leader.lease === this.#lease)) break;
       if (isOurs) {
+        // It counts as given up before etcd gives it to another proxy, whose answer may come first.
+        this.#stored = { ...stored, leader: undefined };
         const condition = { key: "leader", value: instance };
         await etcd.transact([condition], [{ remove: "leader" }]);
       } else if (!may) break;

@@ -9,6 +9,7 @@
 import type { OptionKind } from "./kinds.ts";
 import { CHECK_OPTIONS } from "./options/checks.ts";
 import { CLIENT_OPTIONS } from "./options/clients.ts";
+import { CLUSTER_OPTIONS } from "./options/cluster.ts";
 import { COMMAND_OPTIONS } from "./options/commands.ts";
 import { HTTP_OPTIONS, TCP_OPTIONS } from "./options/modes.ts";
 import { PROCESS_OPTIONS } from "./options/process.ts";
@@ -27,6 +28,7 @@ export const OPTIONS = {
   ...SWITCHING_OPTIONS,
   ...CLIENT_OPTIONS,
   ...REQUEST_OPTIONS,
+  ...CLUSTER_OPTIONS,
   ...REPORT_OPTIONS,
   ...PROCESS_OPTIONS,
   ...COMMAND_OPTIONS,

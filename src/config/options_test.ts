@@ -31,6 +31,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   "TIME": "1m17s",
   "URL": "https://sample.example/base",
   "WHEN": "45s",
+  "etcd://HOST:PORT,…/CLUSTER": "etcd://10.0.0.1:2379,e2.example:2379/prod",
   "on|off": "off",
 };
 
@@ -54,12 +55,17 @@ function needed(key: Key, mode: Mode): [Key, string][] {
     ? [["hosts", "a:1"], ["bind", "b:2"]]
     : [["primary", "http://p"]];
   const target = optionOf(key).writes?.[mode] ?? key;
-  const partner: [Key, string][] = key === "tlsCert"
-    ? [["tlsKey", "k"]]
-    : key === "tlsKey"
-    ? [["tlsCert", "c"]]
-    : [];
-  return [...all.filter(([other]) => other !== target), ...partner];
+  const partners: Partial<Record<Key, [Key, string]>> = {
+    tlsCert: ["tlsKey", "k"],
+    tlsKey: ["tlsCert", "c"],
+    coordinatorUser: ["coordinatorPasswordFile", "p"],
+    coordinatorPasswordFile: ["coordinatorUser", "u"],
+    coordinatorCert: ["coordinatorKey", "k"],
+    coordinatorKey: ["coordinatorCert", "c"],
+  };
+  const partner = partners[key];
+  const others = partner === undefined ? [] : [partner];
+  return [...all.filter(([other]) => other !== target), ...others];
 }
 
 function neededFlags(key: Key, mode: Mode): string[] {

@@ -38,6 +38,7 @@ export function validate(
       warnings.push(`${yamlKeyOf(key)} does nothing without admin`);
     }
   }
+  coordination(config.process, { errors, warnings });
   if (config.process.webhookUrl === undefined && isWritten(config.process, "webhookFormat")) {
     warnings.push("webhook_format does nothing without webhook_url");
   }
@@ -46,6 +47,31 @@ export function validate(
 
 function isWritten(part: { origins: Readonly<Partial<Record<Key, string>>> }, key: Key): boolean {
   return part.origins[key] !== "default" && part.origins[key] !== undefined;
+}
+
+/** Options of the coordinator that lack each other. */
+function coordination(
+  process: Config["process"],
+  { errors, warnings }: { errors: string[]; warnings: string[] },
+): void {
+  const pairs = [
+    ["coordinatorUser", "coordinatorPasswordFile"],
+    ["coordinatorCert", "coordinatorKey"],
+  ] as const;
+  for (const [a, b] of pairs) {
+    if ((process[a] === undefined) === (process[b] === undefined)) continue;
+    const [has, lacks] = process[a] === undefined ? [b, a] : [a, b];
+    const names = `${yamlKeyOf(has)} without ${yamlKeyOf(lacks)}`;
+    errors.push(`Cannot use ${names} (from ${process.origins[has]})`);
+  }
+  if (process.coordinator !== undefined) return;
+  const others = [
+    ...["coordinatorUser", "coordinatorPasswordFile", "coordinatorCa", "coordinatorCert"],
+    ...["coordinatorKey", "coordinatorLease", "withoutCoordinator"],
+  ] as Key[];
+  for (const key of others.filter((each) => isWritten(process, each))) {
+    warnings.push(`${yamlKeyOf(key)} does nothing without coordinator`);
+  }
 }
 
 /** Errors for two listeners on one address, found before the second one fails to bind. */

@@ -59,6 +59,31 @@ export interface SharedOrders {
   readonly pinned: string | undefined;
 }
 
+/** For reports: one proxy of the cluster. */
+export interface ProxyReport {
+  readonly instance: string;
+  readonly version: string;
+  readonly up: readonly string[];
+  readonly down: readonly string[];
+  /** How it differs from the proxy that reports, for a person; undefined if it does not. */
+  readonly differs: string | undefined;
+}
+
+/** The cluster, as one proxy sees it. */
+export interface ClusterReport {
+  readonly instance: string;
+  readonly role: "leads" | "follows" | "cutOff" | "alone";
+  readonly leader: string | undefined;
+  readonly isReachable: boolean;
+  /** Why the last call failed; undefined if it did not. */
+  readonly reason: string | undefined;
+  /** How long the lease of this proxy lasts for certain, in milliseconds. */
+  readonly leaseLeftMs: number;
+  readonly decision: Decision | undefined;
+  /** All live proxies, also this one. */
+  readonly proxies: readonly ProxyReport[];
+}
+
 /** The view before the store has answered for the first time. */
 export const CUT_OFF: ClusterView = {
   role: "cutOff",

@@ -335,7 +335,7 @@ export class Controller implements AsyncDisposable {
     // The machine may have given the promotion up while it was being stored.
     if (!awaitsTriggers(this.#state, epoch)) {
       this.#triggers = undefined;
-      return;
+      return this.post({ type: "triggersEnded", epoch, outcome: { how: "cancelled" } });
     }
     const { fence } = grant;
     const fenced = fence === undefined ? promotion : { ...promotion, fence };

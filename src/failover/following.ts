@@ -292,6 +292,15 @@ export function conclude(context: StepContext, decision: Omit<Decision, "phase" 
   context.requestAction({ do: "conclude", decision });
 }
 
+/** The promotion `given` was given up after it was stored, and the upstream that serves goes on. */
+export function stay(context: StepContext, given: number): void {
+  const { phase, state: { epoch } } = context;
+  if (phase.name !== "serving") return;
+  const { name } = phase.active;
+  const reason = `the promotion of epoch ${given} was given up`;
+  conclude(context, { epoch, to: name, from: name, move: "failback", reason });
+}
+
 /** The decision that ends a promotion. */
 export function conclusionOf({ epoch, to, from, move, reason }: Promotion) {
   return { epoch, to, from, move, reason };

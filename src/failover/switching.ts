@@ -7,7 +7,7 @@ import type { MoveKind } from "../events/events.ts";
 import { leaveService, outageMs } from "./admission.ts";
 import { drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
-import { conclude, conclusionOf } from "./following.ts";
+import { conclude, conclusionOf, stay } from "./following.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { Promotion, TriggerOutcome } from "./ports.ts";
 import { lose, NO_NAMES, startRound } from "./rounds.ts";
@@ -206,7 +206,11 @@ export function takeTriggersEnded(
     context.set({ stage: state.stage + 1 });
     return endPromotion(context, phase, phase.triggers.attempt, outcome);
   }
-  if (phase.name !== "serving" || phase.epoch !== epoch) return;
+  if (phase.name !== "serving") return;
+  if (phase.epoch !== epoch) {
+    if (outcome.how === "cancelled") stay(context, epoch);
+    return;
+  }
   // Its port was not opened, or must not stay open: another proxy may have decided otherwise.
   if (outcome.how === "denied") return lose(context, outcome.reason);
   if (phase.triggers.is !== "running") return;

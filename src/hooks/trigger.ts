@@ -139,6 +139,7 @@ function variablesOf(promotion: TriggerCause, service: string): TriggerVariables
     FAILOVER_EVENT: promotion.move,
     FAILOVER_EVENT_ID: promotion.id,
     FAILOVER_EPOCH: String(promotion.epoch),
+    FAILOVER_FENCE: "fence" in promotion ? String(promotion.fence) : "",
     FAILOVER_FROM: promotion.from ?? "",
     FAILOVER_TO: promotion.to,
     FAILOVER_REASON: promotion.reason,

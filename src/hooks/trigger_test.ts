@@ -61,13 +61,14 @@ Deno.test("a trigger gets all facts of a promotion", async () => {
   // Other test files of this process set FAILOVER_CONTROL for the proxies that they start.
   const facts = "env | grep ^FAILOVER_ | grep -v ^FAILOVER_CONTROL= | LC_ALL=C sort";
   await fixture.folder.script("one", `echo "$#|$1"; ${facts}`);
-  await fixture.triggers.run(promotion, never);
+  await fixture.triggers.run({ ...promotion, fence: 41 }, never);
   assertEquals(fixture.output.lines, [
     "started one 7",
     "said one b:2 1|b:2",
     "said one b:2 FAILOVER_EPOCH=7",
     "said one b:2 FAILOVER_EVENT=failover",
     "said one b:2 FAILOVER_EVENT_ID=id-1",
+    "said one b:2 FAILOVER_FENCE=41",
     "said one b:2 FAILOVER_FROM=a:1",
     "said one b:2 FAILOVER_REASON=a:1 is down: connection refused",
     "said one b:2 FAILOVER_SERVICE=db",

@@ -11,7 +11,7 @@ import { POLICY } from "../../src/failover/testing/policy.ts";
 import { PASSED, REFUSED, SILENT, upstreamsOf } from "../../src/failover/testing/results.ts";
 import type { Policy } from "../../src/failover/state.ts";
 import { SimulatedProxy, type Surroundings } from "./cluster_proxy.ts";
-import { EtcdModel } from "./etcd_model.ts";
+import { EtcdModel } from "../../src/cluster/testing/etcd_model.ts";
 
 /** How long faults happen, in milliseconds. */
 const FAULTS_MS = 120_000;
@@ -52,7 +52,7 @@ export class SimulatedCluster {
   #breach: Breach | undefined;
   #endsAt = FAULTS_MS;
 
-  constructor(readonly seed: number, readonly count = 3) {
+  constructor(readonly seed: number, readonly count = 2 + seed % 3) {
     this.#dice = new Dice(seed);
     const random = () => this.#dice.fraction();
     this.#etcd = new EtcdModel(this.world, random);

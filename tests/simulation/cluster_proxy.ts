@@ -134,7 +134,7 @@ export class SimulatedProxy {
       throw error;
     });
     this.coordinator = new ClusterCoordinator(
-      { instance: name, version: "1", ttlS: around.ttlS, without: "hold-decision" },
+      { instance: name, version: "1", ttlS: around.ttlS, without: "serve-last" },
       around.etcdFor(this),
       {
         state: () => this.controller.state,

@@ -2,14 +2,8 @@
  * A model of etcd in memory: one store of keys with revisions, transactions and leases, in virtual time. Each
  * client has a link of its own, which delays calls, loses them, or loses their answers.
  */
-import type { Clock } from "../../src/base/clock.ts";
-import {
-  type Condition,
-  type Etcd,
-  EtcdError,
-  type KeyChange,
-  type KeyEntry,
-} from "../../src/cluster/etcd.ts";
+import type { Clock } from "../../base/clock.ts";
+import { type Condition, type Etcd, EtcdError, type KeyChange, type KeyEntry } from "../etcd.ts";
 
 /** The way between one client and the store. */
 export interface Link {

@@ -1,0 +1,132 @@
+/**
+ * Joins the services to the cluster of `--coordinator`. The room `cluster/` is loaded here, and only if there
+ * is such an option. Part of the composition root.
+ */
+import { type Clock, realClock } from "../base/clock.ts";
+import { inFileTime } from "../base/file_time.ts";
+import type { Publish } from "../events/events.ts";
+import type { ClusterCoordinator } from "../cluster/coordinator.ts";
+import type { CoordinatedService } from "../cluster/coordinated_service.ts";
+import type { ClientTls } from "../cluster/etcd_client.ts";
+import { quote } from "../config/kinds.ts";
+import type { ProcessConfig } from "../config/options.ts";
+import { yamlKeyOf } from "../config/rows.ts";
+import { whyUnreadable } from "../config/unreadable.ts";
+
+/** How long one member of etcd may take for one answer, as a share of the lease. */
+const CALL_SHARE = 0.15;
+/** Longest file of a password or of certificates, in bytes. */
+const FILE_BYTES_MAX = 1 << 20;
+
+const FILE_KEYS = [
+  "coordinatorPasswordFile",
+  "coordinatorCa",
+  "coordinatorCert",
+  "coordinatorKey",
+] as const;
+
+/** Makes the coordinator of one service. */
+export type Coordinate = (
+  service: CoordinatedService,
+  name: string,
+  publish: Publish,
+) => ClusterCoordinator & AsyncDisposable;
+
+/** One error line for each file of the coordinator that cannot be read. */
+export async function checkCoordinatorFiles(
+  config: ProcessConfig,
+  clock: Clock = realClock,
+): Promise<string[]> {
+  const lines = await Promise.all(FILE_KEYS.map(async (key) => {
+    const file = config[key];
+    if (file === undefined) return undefined;
+    try {
+      await readText(file, clock);
+      return undefined;
+    } catch (error) {
+      const why = error instanceof Unusable ? error.message : whyUnreadable(error);
+      return `Cannot use ${quote(file)} as ${yamlKeyOf(key)}: ${why} (from ${config.origins[key]})`;
+    }
+  }));
+  return lines.filter((line) => line !== undefined);
+}
+
+/**
+ * What joins the services of this process to their cluster; undefined without `--coordinator`. `run` is unique
+ * for each run of the process.
+ */
+export async function coordinationOf(
+  config: ProcessConfig,
+  version: string,
+  run: string,
+  clock: Clock = realClock,
+): Promise<Coordinate | undefined> {
+  const { coordinator, coordinatorLease, withoutCoordinator } = config;
+  if (coordinator === undefined) return undefined;
+  const [{ EtcdClient }, { ClusterCoordinator }, { prefixOf }] = await Promise.all([
+    import("../cluster/etcd_client.ts"),
+    import("../cluster/coordinator.ts"),
+    import("../cluster/keys.ts"),
+  ]);
+  const isTls = config.coordinatorCa !== undefined || config.coordinatorCert !== undefined;
+  const endpoints = coordinator.members.map((each) => `${isTls ? "https" : "http"}://${each}`);
+  const host = await hostName(clock);
+  let lives = 0;
+  return (service, name, publish) => {
+    const etcd = new EtcdClient({
+      ...{ endpoints, prefix: prefixOf(coordinator.cluster, name) },
+      ...userOf(config, clock),
+      ...isTls ? { tls: () => tlsOf(config, clock) } : {},
+      callMs: Math.round(coordinatorLease * CALL_SHARE),
+    }, clock);
+    // A service that is restarted is another member.
+    const instance = `${host}-${run}${lives++ === 0 ? "" : `.${lives}`}`;
+    const ttlS = Math.ceil(coordinatorLease / 1_000);
+    const settings = { instance, version, ttlS, without: withoutCoordinator };
+    return new ClusterCoordinator(settings, etcd, service, { clock, publish });
+  };
+}
+
+function userOf({ coordinatorUser, coordinatorPasswordFile }: ProcessConfig, clock: Clock) {
+  if (coordinatorUser === undefined || coordinatorPasswordFile === undefined) return {};
+  const password = async () => (await readText(coordinatorPasswordFile, clock)).trim();
+  return { user: { name: coordinatorUser, password } };
+}
+
+async function tlsOf(
+  { coordinatorCa, coordinatorCert, coordinatorKey }: ProcessConfig,
+  clock: Clock,
+): Promise<ClientTls> {
+  const [ca, cert, key] = await Promise.all(
+    [coordinatorCa, coordinatorCert, coordinatorKey].map((file) =>
+      file === undefined ? undefined : readText(file, clock)
+    ),
+  );
+  return {
+    ...ca === undefined ? {} : { ca },
+    ...cert === undefined ? {} : { cert },
+    ...key === undefined ? {} : { key },
+  };
+}
+
+class Unusable extends Error {}
+
+async function readText(file: string, clock: Clock): Promise<string> {
+  const { isFile, isDirectory, size } = await inFileTime(Deno.stat(file), clock);
+  // Reading from a pipe or a device may never end.
+  if (!isFile) throw new Unusable(isDirectory ? "it is a directory" : "it is no regular file");
+  if (size > FILE_BYTES_MAX) throw new Unusable(`it is longer than ${FILE_BYTES_MAX} bytes`);
+  const text = await inFileTime(Deno.readTextFile(file), clock);
+  if (text.trim() === "") throw new Unusable("it is empty");
+  return text;
+}
+
+/** The name of this machine, for people; `proxy` where it is not known. */
+async function hostName(clock: Clock): Promise<string> {
+  try {
+    const text = await inFileTime(Deno.readTextFile("/etc/hostname"), clock);
+    return /^[\w.-]{1,64}/.exec(text.trim())?.[0] ?? "proxy";
+  } catch {
+    return "proxy";
+  }
+}

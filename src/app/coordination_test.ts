@@ -1,0 +1,74 @@
+import { assert, assertEquals } from "@std/assert";
+import { configOf, errorsOf, warningsOf } from "../config/testing/config.ts";
+import { ManualClock } from "../base/clock.ts";
+import { POLICY } from "../failover/testing/policy.ts";
+import { START } from "../failover/testing/states.ts";
+import { checkCoordinatorFiles, coordinationOf } from "./coordination.ts";
+
+const SERVICE = ["--hosts=a:1", "--port=1"];
+const PLACE = "--coordinator=etcd://127.0.0.1:1,127.0.0.1:2/prod";
+
+Deno.test("without a coordinator there is nothing to join", async () => {
+  const { process } = configOf(SERVICE);
+  assertEquals(await coordinationOf(process, "1", "run"), undefined);
+  assertEquals(await checkCoordinatorFiles(process), []);
+});
+
+Deno.test("each service is a member with a name of its own, which begins with that of the host", async () => {
+  const { process } = configOf([...SERVICE, PLACE]);
+  const clock = new ManualClock();
+  const coordinate = (await coordinationOf(process, "1", "run"))!;
+  const service = {
+    state: () => START,
+    policy: () => POLICY,
+    post: () => {},
+    order: () => {},
+    runsTriggers: () => false,
+    busy: () => Promise.resolve(0),
+  };
+  const names: string[] = [];
+  for (const name of ["db", "web"]) {
+    const coordinator = coordinate(service, name, () => {});
+    names.push(coordinator.report().instance);
+    await coordinator[Symbol.asyncDispose]();
+  }
+  assert(/^[\w.-]+-run$/.test(names[0]!), names[0]);
+  assert(names[0] !== names[1]);
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a file of the coordinator that cannot be used is an error of one line", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/empty`, "\n");
+    const { process } = configOf([
+      ...[...SERVICE, PLACE, "--coordinator-user=app"],
+      ...[`--coordinator-password-file=${folder}/empty`, `--coordinator-ca=${folder}`],
+      ...[`--coordinator-cert=${folder}/none`, `--coordinator-key=${folder}/none`],
+    ]);
+    assertEquals(await checkCoordinatorFiles(process), [
+      `Cannot use "${folder}/empty" as coordinator_password_file: it is empty (from flag --coordinator-password-file)`,
+      `Cannot use "${folder}" as coordinator_ca: it is a directory (from flag --coordinator-ca)`,
+      `Cannot use "${folder}/none" as coordinator_cert: there is no such file (from flag --coordinator-cert)`,
+      `Cannot use "${folder}/none" as coordinator_key: there is no such file (from flag --coordinator-key)`,
+    ]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("options of the coordinator that lack each other are errors, and warnings without it", () => {
+  assertEquals(errorsOf([...SERVICE, PLACE, "--coordinator-user=app"]), [
+    "Cannot use coordinator_user without coordinator_password_file (from flag --coordinator-user)",
+  ]);
+  assertEquals(errorsOf([...SERVICE, PLACE, "--coordinator-key=k"]), [
+    "Cannot use coordinator_key without coordinator_cert (from flag --coordinator-key)",
+  ]);
+  const warnings = warningsOf([
+    ...[...SERVICE, "--coordinator-lease=6s", "--without-coordinator=decide-alone"],
+  ]);
+  assertEquals(warnings, [
+    "coordinator_lease does nothing without coordinator",
+    "without_coordinator does nothing without coordinator",
+  ]);
+});

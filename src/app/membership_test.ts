@@ -1,0 +1,36 @@
+import { assertEquals } from "@std/assert";
+import { Members } from "../cluster/testing/membership.ts";
+import type { Promotion } from "../failover/ports.ts";
+import { Membership } from "./membership.ts";
+
+const PROMOTION: Promotion = {
+  move: "failover",
+  ...{ id: "i", epoch: 1, from: "a", to: "b", reason: "a is down" },
+};
+
+Deno.test("a service decides only as a member, and can leave and join again", async () => {
+  const members = new Members();
+  let made = 0;
+  const membership = new Membership(
+    () => members.join(`p${++made}`, "serve-last", false).coordinator,
+    (error) => {
+      throw error;
+    },
+  );
+  const denied = { denied: "the service is stopping" };
+  assertEquals(await membership.decide(PROMOTION), denied);
+  assertEquals(await membership.conclude(PROMOTION), denied.denied);
+  assertEquals(membership.report(), undefined);
+  membership.join();
+  membership.join();
+  await members.pass(100);
+  assertEquals([made, membership.report()?.role], [1, "leads"]);
+  const grant = await members.settle(membership.decide(PROMOTION));
+  assertEquals("fence" in grant, true);
+  await members.settle(membership.leave());
+  assertEquals(members.etcd.keys.has("leader"), false);
+  membership.join();
+  await members.pass(100);
+  assertEquals(membership.report()?.instance, "p2");
+  await members.settle(membership.leave());
+});

@@ -1,0 +1,156 @@
+import { assert, assertEquals } from "@std/assert";
+import type { OrderOutcome } from "../failover/orders.ts";
+import type { Promotion } from "../failover/ports.ts";
+import { FIRST_ANSWER_MS, HELD_MS } from "./coordinator.ts";
+import { Members, roleOf } from "./testing/membership.ts";
+
+const promotion = (epoch: number, to = "b"): Promotion => ({
+  ...{ move: "failover", id: `i-${epoch}`, epoch, from: "a", to },
+  reason: "a is down",
+});
+const ANN = { by: "ann", reason: "works" };
+
+Deno.test("the service begins with the first view, and one proxy leads", async () => {
+  const members = new Members();
+  const [p1, p2] = [members.join("p1"), members.join("p2")];
+  await members.pass(500);
+  assertEquals(p1.inputs.slice(0, 2).map(({ type }) => type), ["coordinated", "begun"]);
+  assertEquals([roleOf(p1), roleOf(p2)].sort(), ["follows", "leads"]);
+  assertEquals(p1.coordinator.report().proxies.length, 2);
+});
+
+Deno.test("without an answer the service begins cut off, and says so once, until etcd answers", async () => {
+  const members = new Members();
+  members.cut.add("p1");
+  const p1 = members.join("p1");
+  await members.pass(FIRST_ANSWER_MS - 100);
+  assertEquals(p1.inputs, []);
+  await members.pass(2_000);
+  assertEquals(p1.inputs.map(({ type }) => type), ["coordinated", "begun"]);
+  assertEquals([roleOf(p1), p1.coordinator.report().isReachable], ["cutOff", false]);
+  assertEquals(p1.events.map(({ type }) => type), ["coordinator.lost"]);
+  members.cut.delete("p1");
+  await members.pass(2_000);
+  assertEquals(roleOf(p1), "leads");
+  assertEquals(p1.events.map(({ type }) => type), [
+    ...["coordinator.lost", "coordinator.reached", "lead.taken"],
+  ]);
+});
+
+Deno.test("a proxy that is cut off says so before another one leads", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  assertEquals([roleOf(p1), roleOf(p2)], ["leads", "follows"]);
+  members.cut.add("p1");
+  for (let ms = 0; ms < 15_000 && roleOf(p2) !== "leads"; ms += 100) {
+    assert(roleOf(p1) !== "leads" || roleOf(p2) !== "leads");
+    await members.pass(100);
+  }
+  assertEquals([roleOf(p1), roleOf(p2)], ["cutOff", "leads"]);
+  assert("denied" in await members.settle(p1.coordinator.decide(promotion(1))));
+});
+
+Deno.test("with decide-alone a proxy that is cut off leads alone, and joins again later", async () => {
+  const members = new Members();
+  const p1 = members.join("p1", "decide-alone");
+  await members.pass(100);
+  members.cut.add("p1");
+  await members.pass(30_000);
+  assertEquals([roleOf(p1), p1.coordinator.report().role], ["leads", "alone"]);
+  assert(p1.events.some(({ type }) => type === "coordinator.ignored"));
+  assertEquals(await members.settle(p1.coordinator.decide(promotion(1))), { fence: undefined });
+  assertEquals(await members.settle(p1.coordinator.conclude(promotion(1))), undefined);
+  members.cut.delete("p1");
+  await members.pass(2_000);
+  assertEquals(p1.coordinator.report().role, "leads");
+  assert(!members.etcd.keys.has("decision"));
+});
+
+Deno.test("a decision is stored once, with a fence that grows, and only by the proxy that leads", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  p2.coordinator.acknowledge(1);
+  await members.pass(100);
+  const first = await members.settle(p1.coordinator.decide(promotion(1)));
+  assert("fence" in first && first.fence !== undefined);
+  assertEquals(JSON.parse(members.etcd.keys.get("decision")!.value).phase, "promoting");
+  assertEquals(await members.settle(p1.coordinator.decide(promotion(1))), first, "a repetition");
+  assertEquals(await members.settle(p1.coordinator.conclude(promotion(1))), undefined);
+  assertEquals(JSON.parse(members.etcd.keys.get("decision")!.value).phase, "done");
+  const second = await members.settle(p1.coordinator.decide(promotion(2)));
+  assert("fence" in second && second.fence! > first.fence);
+  const theirs = await members.settle(p2.coordinator.decide(promotion(3)));
+  assertEquals(theirs, { denied: "p1 leads" });
+  const old = await members.settle(p1.coordinator.decide(promotion(1)));
+  assertEquals(old, { denied: "epoch 2 was decided by p1" });
+});
+
+Deno.test("a promotion waits until the others hold their clients, but not for ever", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  const began = members.clock.now();
+  let heldAt: number | undefined;
+  const decided = p1.coordinator.decide(promotion(1));
+  decided.then(() => heldAt = members.clock.now());
+  await members.pass(200);
+  assertEquals(heldAt, undefined);
+  p2.coordinator.acknowledge(1);
+  await members.settle(decided);
+  assert(heldAt! - began < HELD_MS);
+  const again = members.clock.now();
+  await members.settle(p1.coordinator.decide(promotion(2)));
+  assert(members.clock.now() - again >= HELD_MS);
+});
+
+Deno.test("an order that another proxy got is carried out by the one that leads, and answered", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  const outcomes: OrderOutcome[] = [];
+  const send = (name: "pause" | "hold") =>
+    p2.coordinator.passOn({ name }, ANN, (outcome) => outcomes.push(outcome));
+  assert(!send("hold"), "that one is for the clients of this proxy");
+  assert(send("pause"));
+  await members.pass(500);
+  assertEquals([p1.orders, outcomes.at(-1)], [[{ name: "pause" }], { is: "finished" }]);
+  assert(!p1.coordinator.passOn({ name: "pause" }, ANN, () => {}), "it carries it out itself");
+  p1.outcomes = [{ is: "refused", reason: "no" }];
+  outcomes.length = 0;
+  send("pause");
+  await members.pass(500);
+  assertEquals(outcomes.at(-1), { is: "refused", reason: "no" });
+});
+
+Deno.test("orders that stand are stored by the proxy that leads, and reach the others", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  p1.state = { ...p1.state, paused: { ...ANN, since: 0 } };
+  p1.coordinator.changed();
+  await members.pass(500);
+  const last = p2.inputs.findLast((input) => input.type === "coordinated");
+  assertEquals(last?.type === "coordinated" && last.view.orders?.paused, ANN);
+});
+
+Deno.test("the lead is free at once when a proxy leaves, and not while its triggers run", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  await members.settle(p1.coordinator[Symbol.asyncDispose]());
+  await members.pass(200);
+  assertEquals(roleOf(p2), "leads");
+});

@@ -1,0 +1,50 @@
+import { assert, assertEquals } from "@std/assert";
+import type { Promotion } from "../failover/ports.ts";
+import { Members } from "./testing/membership.ts";
+
+const promotion = (epoch: number): Promotion => ({
+  ...{ move: "failover", id: `i-${epoch}`, epoch, from: "a", to: "b" },
+  reason: "a is down",
+});
+
+Deno.test("a call whose answer is lost stores the decision once, and finds it", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const revisions: number[] = [];
+  members.etcd.onChange = (key, value, revision) => {
+    if (key !== "decision" || value === undefined) return;
+    revisions.push(revision);
+    // Nothing arrives any more, for two seconds.
+    members.cut.add("p1");
+    members.clock.after(2_000, () => members.cut.delete("p1"));
+  };
+  const grant = await members.settle(p1.coordinator.decide(promotion(1)));
+  assertEquals(grant, { fence: revisions[0] });
+  assertEquals(revisions.length, 1);
+});
+
+Deno.test("a decision that somebody else has stored meanwhile is not replaced", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const value = JSON.stringify({ ...promotion(5), phase: "done", by: "p2" });
+  members.etcd.keys.set("decision", {
+    ...{ value, modRevision: ++members.etcd.revision, createRevision: 1, lease: undefined },
+  });
+  const grant = await members.settle(p1.coordinator.decide(promotion(6)));
+  assertEquals(grant, { denied: "epoch 5 was decided by p2" });
+  assertEquals(members.etcd.keys.get("decision")?.value, value);
+});
+
+Deno.test("a proxy whose clock jumps asks etcd before it decides", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  members.cut.add("p1");
+  members.clock.wall = () => 1e13 + members.clock.now();
+  assert("denied" in await members.settle(p1.coordinator.decide(promotion(1))));
+  members.cut.delete("p1");
+  await members.pass(3_000);
+  assert("fence" in await members.settle(p1.coordinator.decide(promotion(2))));
+});

@@ -1,0 +1,64 @@
+import { assertEquals } from "@std/assert";
+import type { OrderOutcome } from "../failover/orders.ts";
+import { Members } from "./testing/membership.ts";
+
+const ANN = { by: "ann", reason: "" };
+
+Deno.test("an order fails that nobody takes, and leaves nothing behind", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  members.cut.add("p1");
+  const outcomes: OrderOutcome[] = [];
+  p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+  // The other one is gone, and this proxy takes its own order as soon as it leads.
+  await members.pass(20_000);
+  assertEquals([p1.orders.length, p2.orders.length], [0, 1]);
+  assertEquals(outcomes.at(-1)?.is, "finished");
+  assertEquals([...members.etcd.keys.keys()].filter((key) => key.startsWith("order/")), []);
+});
+
+Deno.test("an order is refused while etcd cannot be reached, and while too many are under way", async () => {
+  const members = new Members();
+  members.cut.add("p1");
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const outcomes: OrderOutcome[] = [];
+  const send = () => p1.coordinator.passOn({ name: "pause" }, ANN, (each) => outcomes.push(each));
+  send();
+  assertEquals(outcomes.map(({ is }) => is), ["refused"]);
+});
+
+Deno.test("an order that was accepted fails when the proxy that carries it out is gone", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  p1.outcomes = [{ is: "accepted" }];
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  const outcomes: OrderOutcome[] = [];
+  p2.coordinator.passOn({ name: "failback" }, ANN, (outcome) => outcomes.push(outcome));
+  await members.pass(500);
+  assertEquals(outcomes.map(({ is }) => is), ["accepted"]);
+  members.cut.add("p1");
+  await members.pass(20_000);
+  assertEquals(outcomes.at(-1), {
+    is: "failed",
+    reason: "the proxy that carried it out is gone",
+  });
+});
+
+Deno.test("orders under way fail when the service stops", async () => {
+  const members = new Members();
+  members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  members.cut.add("p1");
+  const outcomes: OrderOutcome[] = [];
+  p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+  await members.settle(p2.coordinator[Symbol.asyncDispose]());
+  assertEquals(outcomes, [{ is: "failed", reason: "the service is stopping" }]);
+});

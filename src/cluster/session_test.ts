@@ -1,0 +1,111 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { EtcdError } from "./etcd.ts";
+import type { Seen } from "./keys.ts";
+import { Session } from "./session.ts";
+import { EtcdModel } from "./testing/etcd_model.ts";
+
+const SEEN: Seen = {
+  ...{ version: "1", list: ["a"], up: ["a"], down: [] },
+  ...{ traffic: "none", held: 0 },
+};
+
+/** A model of etcd, and proxies that can be cut off from it. */
+function fixture() {
+  const clock = new ManualClock(1_000);
+  const etcd = new EtcdModel(clock, () => 0.5);
+  const cut = new Set<string>();
+  const member = (instance: string, seen = () => SEEN, mayLead = () => true) => {
+    const link = { delay: () => cut.has(instance) ? undefined : 1 };
+    return new Session({
+      etcd: etcd.client(clock, link),
+      clock,
+      instance,
+      ttlS: 10,
+      seen,
+      mayLead,
+    });
+  };
+  /** Moves the time until the call has settled. */
+  const settle = async <T>(call: Promise<T>): Promise<T> => {
+    let isOver = false;
+    const over = () => isOver = true;
+    call.then(over, over);
+    for (let ms = 0; ms < 20_000 && !isOver; ms += 10) await clock.advance(10);
+    return await call;
+  };
+  return { clock, etcd, cut, member, settle };
+}
+
+Deno.test("Session: the first proxy leads, the second one follows, and each tells what it sees", async () => {
+  const { member, settle, etcd } = fixture();
+  const [p1, p2] = [member("p1"), member("p2")];
+  await settle(p1.round());
+  assert(p1.leads && p1.isMember);
+  const stored = await settle(p2.round());
+  assert(p2.isMember && !p2.leads);
+  assertEquals(stored.leader?.instance, "p1");
+  assertEquals([...stored.seen.keys()], ["p1", "p2"]);
+  assertEquals(etcd.keys.get("seen/p2")?.lease, p2.lease);
+  await settle(p1.end());
+  assertEquals([...etcd.keys.keys()], ["seen/p2"]);
+  await settle(p2.round());
+  assert(p2.leads);
+});
+
+Deno.test("Session: whoever is cut off stops leading before another one can lead", async () => {
+  const { member, settle, cut, clock } = fixture();
+  const [p1, p2] = [member("p1"), member("p2")];
+  await settle(p1.round());
+  await settle(p2.round());
+  cut.add("p1");
+  await assertRejects(() => settle(p1.round()), EtcdError, "no answer");
+  let endedAt: number | undefined;
+  for (let ms = 0; ms < 15_000 && !p2.leads; ms += 500) {
+    await clock.advance(500);
+    if (!p1.leads) endedAt ??= clock.now();
+    await settle(p2.round());
+  }
+  assert(p2.leads && !p1.leads && !p1.isMember);
+  // The margin of a lease of 10 s.
+  assert(clock.now() - endedAt! >= 2_500);
+  cut.delete("p1");
+  await settle(p1.round());
+  assert(p1.isMember && !p1.leads);
+});
+
+Deno.test("Session: a proxy that may not lead gives the lead up, and takes none", async () => {
+  const { member, settle } = fixture();
+  let may = true;
+  const p1 = member("p1", undefined, () => may);
+  await settle(p1.round());
+  assert(p1.leads);
+  may = false;
+  await settle(p1.round());
+  assert(!p1.leads && p1.isMember);
+  assertEquals(p1.stored?.leader, undefined);
+});
+
+Deno.test("Session: what was removed is told again, and an ended lease is replaced", async () => {
+  const { member, settle, etcd, clock } = fixture();
+  const p1 = member("p1");
+  await settle(p1.round());
+  etcd.keys.delete("seen/p1");
+  await settle(p1.round());
+  await settle(p1.round());
+  assert(etcd.keys.has("seen/p1"));
+  const first = p1.lease;
+  await clock.advance(20_000);
+  assert(!p1.isMember);
+  await settle(p1.round());
+  assert(p1.leads && p1.lease !== first);
+});
+
+Deno.test("Session: a decision that cannot be read is not decided over", async () => {
+  const { member, settle, etcd } = fixture();
+  etcd.keys.set("decision", { value: "?", modRevision: 1, createRevision: 1, lease: undefined });
+  const p1 = member("p1");
+  const error = await assertRejects(() => settle(p1.round()), EtcdError, "cannot be read");
+  assertEquals(error.kind, "refused");
+  assert(!p1.isMember);
+});

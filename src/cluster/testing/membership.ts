@@ -1,0 +1,83 @@
+/** Proxies with a model of etcd in virtual time, for tests of the coordination. */
+import { ManualClock } from "../../base/clock.ts";
+import type { Event } from "../../events/events.ts";
+import type { OperatorOrder, OrderOutcome } from "../../failover/orders.ts";
+import { initialState, type State } from "../../failover/state.ts";
+import type { Input } from "../../failover/steps.ts";
+import { POLICY } from "../../failover/testing/policy.ts";
+import { upstreamsOf } from "../../failover/testing/results.ts";
+import { ClusterCoordinator } from "../coordinator.ts";
+import { EtcdModel } from "./etcd_model.ts";
+
+/** One proxy: its coordinator, what that posted and published, and the orders that it was to carry out. */
+export interface Member {
+  readonly coordinator: ClusterCoordinator;
+  readonly inputs: Input[];
+  readonly events: Event[];
+  readonly orders: OperatorOrder[];
+  /** Answers the next orders. */
+  outcomes: OrderOutcome[];
+  state: State;
+  runsTriggers: boolean;
+}
+
+/** A cluster whose proxies do nothing by themselves. */
+export class Members {
+  readonly clock = new ManualClock(1_000);
+  readonly etcd = new EtcdModel(this.clock, () => 0.5);
+  /** The proxies that get no answer of etcd. */
+  readonly cut = new Set<string>();
+
+  /** Makes a proxy, which joins at once unless `begins` is false. */
+  join(
+    instance: string,
+    without: "serve-last" | "decide-alone" = "serve-last",
+    begins = true,
+  ): Member {
+    const member = {
+      ...{ inputs: [] as Input[], events: [] as Event[], orders: [] as OperatorOrder[] },
+      outcomes: [{ is: "finished" }] as OrderOutcome[],
+      state: initialState(upstreamsOf("a", "b"), 0),
+      runsTriggers: false,
+    } as unknown as Member & { coordinator: ClusterCoordinator };
+    const link = { delay: () => this.cut.has(instance) ? undefined : 1 };
+    member.coordinator = new ClusterCoordinator(
+      { instance, version: "1", ttlS: 10, without },
+      this.etcd.client(this.clock, link),
+      {
+        state: () => member.state,
+        policy: () => POLICY,
+        post: (input) => member.inputs.push(input),
+        order: (order, _source, onOutcome) => {
+          member.orders.push(order);
+          for (const outcome of member.outcomes) onOutcome(outcome);
+        },
+        runsTriggers: () => member.runsTriggers,
+        busy: () => Promise.resolve(0),
+      },
+      { clock: this.clock, publish: (event) => member.events.push(event) },
+    );
+    if (begins) member.coordinator.begin();
+    return member;
+  }
+
+  /** Moves the time by `ms` milliseconds in small steps. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 10) await this.clock.advance(10);
+  }
+
+  /** Moves the time until the call has settled, at most half a minute. */
+  async settle<T>(call: Promise<T>): Promise<T> {
+    let isOver = false;
+    const over = () => isOver = true;
+    call.then(over, over);
+    for (let ms = 0; ms < 30_000 && !isOver; ms += 10) await this.clock.advance(10);
+    return await call;
+  }
+}
+
+/** The role in the last view that a proxy posted. */
+export function roleOf({ inputs }: Member): string | undefined {
+  const last = inputs.findLast((input) => input.type === "coordinated");
+  return last?.type === "coordinated" ? last.view.role : undefined;
+}
