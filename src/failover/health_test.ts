@@ -4,6 +4,7 @@ import {
   failuresSoFar,
   isDown,
   isInDoubt,
+  isSound,
   isUp,
   observe,
   trusted,
@@ -114,4 +115,16 @@ Deno.test("with rise 1 and fall 1 every result is a verdict", () => {
   const up = observe(unknownHealth(0), PASSED, one, 0);
   const down = observe(up, REFUSED, one, 1);
   assert(isUp(up, one) && isDown(down, one) && isUp(observe(down, PASSED, one, 2), one));
+});
+
+Deno.test("an upstream is sound only while it passes every check and no connection fails", () => {
+  assert(isSound(after(PASSED), T));
+  assert(!isSound(unknownHealth(0), T));
+  assert(!isSound(after(PASSED, REFUSED), T));
+  assert(!isSound({ ...after(PASSED), doubt: "soft" }, T));
+});
+
+Deno.test("a doubt puts an upstream with a verdict in doubt, and no other", () => {
+  assert(isInDoubt({ ...after(PASSED), doubt: "soft" }, T));
+  assert(!isInDoubt({ ...unknownHealth(0), doubt: "hard" }, T));
 });

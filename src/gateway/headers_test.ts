@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { random } from "../http1/testing/mutations.ts";
-import { parseRequestHead, type RequestHead } from "../http1/head.ts";
+import { parseRequestHead, parseResponseHead, type RequestHead } from "../http1/head.ts";
 import { type Network, Networks, parseNetwork } from "../base/cidr.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
 import {
@@ -9,6 +9,7 @@ import {
   localLocation,
   requestRules,
   writeRequestFields,
+  writeResponseFields,
 } from "./headers.ts";
 
 function headOf(text: string): RequestHead {
@@ -194,6 +195,66 @@ Deno.test("the path is appended to the base path unchanged", () => {
   assertEquals(joinedTarget("/app", "/../x"), "/app/../x");
   assertEquals(joinedTarget("", "//x"), "//x");
   assertEquals(joinedTarget("/app", "*"), "*");
+});
+
+/** The lines that the client gets of a response with these lines. */
+function answeredWith(statusLine: string, lines: string, requestId?: string): string[] {
+  const bytes = new TextEncoder().encode(`HTTP/1.1 ${statusLine}\r\n${lines}\r\n`);
+  const head = parseResponseHead(bytes, 0, bytes.length, { headBytesMax: 4096, fieldsMax: 50 });
+  if (head === undefined || head instanceof Error) throw head ?? new Error("not whole");
+  const out = new HeadWriter();
+  const { via } = requestRules("up.test", { preserveHost: false, headers: [], pseudonym: "own" });
+  const origin = { origin: "http://up.test", basePath: "/app" };
+  writeResponseFields(out, head, origin, via, requestId);
+  return new TextDecoder().decode(out.view()).trim().split("\r\n");
+}
+
+Deno.test("a response keeps its lines but those of one hop, of the framing and those that Connection names", () => {
+  const lines = "X-A: 1\r\nConnection: close, x-b\r\nX-B: 2\r\nKeep-Alive: timeout=5\r\n" +
+    "Proxy-Authenticate: Basic\r\nContent-Length: 0\r\nUpgrade: h2c\r\nx-a:  3\r\n";
+  assertEquals(answeredWith("200 OK", lines), ["X-A: 1", "x-a:  3", "Via: 1.1 own"]);
+});
+
+Deno.test("Location is rewritten in 201 and from 300 on, in its place and with its name, and in no other response", () => {
+  const lines = "X-A: 1\r\nlocation: http://up.test/app/x\r\nX-B: 2\r\n";
+  for (const status of ["201 Created", "300 Multiple Choices", "302 Found"]) {
+    assertEquals(
+      answeredWith(status, lines),
+      ["X-A: 1", "location: /x", "X-B: 2", "Via: 1.1 own"],
+      status,
+    );
+  }
+  for (const status of ["200 OK", "202 Accepted", "299 Own"]) {
+    assertEquals(answeredWith(status, lines)[1], "location: http://up.test/app/x", status);
+  }
+  const foreign = answeredWith("302 Found", "Location:  https://else.test/app\r\n");
+  assertEquals(foreign[0], "Location:  https://else.test/app");
+});
+
+Deno.test("only a 101 response passes on Upgrade", () => {
+  const lines = "Upgrade: websocket\r\nConnection: upgrade\r\n";
+  assertEquals(answeredWith("101 Switching Protocols", lines), [
+    "Upgrade: websocket",
+    "Via: 1.1 own",
+  ]);
+  assertEquals(answeredWith("426 Upgrade Required", lines), ["Via: 1.1 own"]);
+});
+
+Deno.test("the upstream's X-Request-Id reaches the client only if the proxy adds none itself", () => {
+  const lines = "x-request-id: theirs\r\n";
+  assertEquals(answeredWith("200 OK", lines)[0], "x-request-id: theirs");
+  assertEquals(answeredWith("200 OK", lines, "own-1"), ["X-Request-Id: own-1", "Via: 1.1 own"]);
+});
+
+Deno.test("a request keeps its offer to upgrade, without HTTP/2, and its wish for trailers", () => {
+  const upgrade = sentBy(
+    "192.0.2.1",
+    "Connection: upgrade\r\nUpgrade: h2c, websocket\r\nUpgrade: h2c\r\n",
+  );
+  assertEquals(upgrade.filter((line) => /upgrade/i.test(line)), ["Upgrade: websocket"]);
+  const trailers = sentBy("192.0.2.1", "TE: gzip, trailers\r\nConnection: TE\r\n");
+  assertEquals(trailers.slice(1, 3), ["TE: trailers", "Connection: TE"]);
+  assertEquals(sentBy("192.0.2.1", "TE: gzip\r\nConnection: TE\r\n").join().includes("TE:"), false);
 });
 
 /** The elements of a `Forwarded`, by the rule of quoted strings only. */

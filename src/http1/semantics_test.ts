@@ -49,3 +49,57 @@ Deno.test("an upgrade to HTTP/2 is not forwarded", () => {
   const fields = fieldsOf("Upgrade: h2c, websocket\r\nUpgrade: h2c\r\n\r\n");
   assertEquals([upgradeOffer(fields, 0), upgradeOffer(fields, 1)], ["websocket", ""]);
 });
+
+Deno.test("each option of Connection is found alone and in a list, and only a list may name fields", () => {
+  const cases: [
+    line: string,
+    keepAlive: boolean,
+    close: boolean,
+    upgrade: boolean,
+    names: boolean,
+  ][] = [
+    ["Connection: Keep-Alive", true, false, false, false],
+    ["Connection: close", false, true, false, false],
+    ["Connection: X-A ,\tkeep-alive", true, false, false, true],
+    ["Connection: close, X-A", false, true, false, true],
+    ["Connection: Upgrade", false, false, true, true],
+    ["Connection: closed, keep-alive-not, upgraded", false, false, false, true],
+    ["Connections: close", false, false, false, false],
+  ];
+  for (const [line, ...expected] of cases) {
+    const found = read(line);
+    assert(!(found instanceof Fault), line);
+    const { keepAlive, close, connectionUpgrade, namesFields } = found;
+    assertEquals([keepAlive, close, connectionUpgrade, namesFields], expected, line);
+  }
+});
+
+Deno.test("trailers are accepted if TE names them, alone or in a list", () => {
+  const accepts = (value: string) => {
+    const found = read(`TE: ${value}`);
+    return !(found instanceof Fault) && found.trailers;
+  };
+  for (const value of ["trailers", "Trailers", "gzip, trailers", "trailers\t, gzip;q=0.5"]) {
+    assert(accepts(value), value);
+  }
+  for (const value of ["gzip", "trailers-not", "x trailers", ""]) assert(!accepts(value), value);
+});
+
+Deno.test("Date, Keep-Alive and a login of the server are found in responses", () => {
+  const found = read(
+    "Date: x\r\nKeep-Alive: a\r\nKeep-Alive: b\r\nWWW-Authenticate: Basic",
+    "response",
+  );
+  assert(!(found instanceof Fault));
+  assertEquals([found.date, found.keepAliveLine, found.login], [true, 1, true]);
+  const request = read("Date: x");
+  assert(!(request instanceof Fault));
+  assertEquals([request.date, request.keepAliveLine, request.login], [false, -1, false]);
+});
+
+Deno.test("an offer to upgrade counts unless it offers HTTP/2 only", () => {
+  for (const [value, counts] of [["websocket", true], ["h2c", false], ["h2c, a", true]] as const) {
+    const found = read(`Upgrade: ${value}`);
+    assert(!(found instanceof Fault) && found.upgrade === counts, value);
+  }
+});
