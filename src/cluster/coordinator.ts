@@ -324,7 +324,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     if (isFirst) this.#service.post({ type: "begun" });
   }
 
-  /** This proxy is cut off: says so once, and decides alone after a while if it was told to. */
+  /** This proxy is cut off: says so once, and decides alone after a while if its settings allow it. */
   #lost(): void {
     const now = this.#clock.now();
     const reason = this.#reason ?? "its lease has ended";

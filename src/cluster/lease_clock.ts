@@ -5,11 +5,11 @@
  */
 import type { Clock } from "../base/clock.ts";
 
-/** At least so long before its end a lease counts as over, in milliseconds: programs get 2 s to end. */
+/** Shortest margin before the end of a lease, in milliseconds: programs get 2 s to end. */
 const MARGIN_MIN_MS = 2_500;
 /** The margin as a share of the lease. */
 const MARGIN_SHARE = 0.3;
-/** The clock on the wall may drift so far from the other one until a lease is renewed ahead of time. */
+/** How far the clock on the wall may run ahead of the monotonic one before a lease is in doubt, in ms. */
 const DRIFT_MS = 1_000;
 
 /** The margin of a lease of `ttlMs` milliseconds. */

@@ -11,7 +11,7 @@ import { LeaseClock, marginMs } from "./lease_clock.ts";
 
 /** Renewals in the time of one lease. */
 const RENEWALS = 5;
-/** Rounds that find the lead free and lose it to another proxy, one after another. */
+/** How often one round tries to take or to give up the lead; another proxy may change it in between. */
 const CLAIMS_MAX = 2;
 
 /** What the session tells and asks. */

@@ -51,9 +51,9 @@ export interface Http2Owner {
 
 /** The window of the connection, in bytes: what all its unused bodies together may take. */
 const RECEIVE_WINDOW = 1024 * 1024;
-/** While so many bytes wait to be sent, no response goes on. */
+/** While this many bytes or more wait to be sent, no response is continued. */
 const OUT_BYTES_MAX = 64 * 1024;
-/** A client whose answers fill so much does not read, and nothing more of it is read. */
+/** While this many bytes or more wait to be sent, the client does not read, so nothing more is read from it. */
 const OUT_BYTES_STOP = 256 * 1024;
 /** Streams that we have reset, and on which frames may still be under way. */
 const RESET_KEPT = 64;
@@ -68,7 +68,7 @@ export class Http2Connection {
   sendWindow = WINDOW_START;
   /** The highest number of a stream that was begun. */
   lastStream = 0;
-  /** Requests beyond this number are not served: we have said so. */
+  /** Streams with higher numbers are not served: the client was told so by GOAWAY. */
   #acceptedMax = WINDOW_MAX;
   readonly #owner: Http2Owner;
   readonly #guard: FloodGuard;
@@ -125,7 +125,7 @@ export class Http2Connection {
     this.#incoming.take(input);
   }
 
-  /** What we send first. */
+  /** Prints the frames that a server sends first. */
   begin(): void {
     const { streamsMax, headLimits } = this.settings;
     this.out.settings([
@@ -190,7 +190,7 @@ export class Http2Connection {
     this.#owner.streamBroken(fault);
   }
 
-  /** Takes a setting, RFC 9113 section 6.5.2. The others need nothing of us: we push nothing and keep no table. */
+  /** Takes a setting, RFC 9113 section 6.5.2. The others have no effect: we push nothing and keep no table. */
   setting(setting: number, value: number): void {
     if (setting === SETTING.enablePush && value > 1) {
       throw new ConnectionError(ERROR.protocolError, "ENABLE_PUSH is neither 0 nor 1");
@@ -213,7 +213,7 @@ export class Http2Connection {
     }
   }
 
-  /** The client may be sent so many bytes more. */
+  /** The client accepts `increment` bytes more on this connection. */
   widen(increment: number): void {
     this.sendWindow += increment;
     if (this.sendWindow > WINDOW_MAX) {
@@ -277,7 +277,7 @@ export class Http2Connection {
     }
   }
 
-  /** Ends the streams that are late. */
+  /** Ends the streams whose deadlines have passed; `now`: by the coarse clock, in milliseconds. */
   tick(now: number): void {
     for (const stream of this.#streams.slice()) stream.tick(now);
   }

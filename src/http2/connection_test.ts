@@ -19,7 +19,7 @@ Deno.test("a request is served, and its end is noticed", () => {
   assertEquals([two!.head!.method, two!.body.isComplete], ["POST", true]);
 });
 
-/** Floods, with the number of frames after which a client that means well is done. */
+/** Floods, with the most frames of the kind that a well-behaved client sends at once. */
 const FLOODS: readonly (readonly [name: string, usual: number, one: (i: number) => Uint8Array])[] =
   [
     ["resets", 150, (i) => {

@@ -4,7 +4,7 @@
  */
 import type { Bytes } from "../base/bytes.ts";
 
-/** Every frame begins with so many bytes. */
+/** Length of the header with which every frame begins, in bytes. */
 export const FRAME_HEADER_BYTES = 9;
 /** The largest payload that we accept and send: the size that every peer must accept. */
 export const PAYLOAD_BYTES_MAX = 16_384;

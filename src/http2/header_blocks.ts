@@ -10,7 +10,7 @@ import { unpadded } from "./padding.ts";
 import { IGNORED, MALFORMED, RequestFields, TrailerFields } from "./request_head.ts";
 import { Stream } from "./stream.ts";
 
-/** A head in more frames than this is not sent by any client that means well. */
+/** Most CONTINUATION frames of one head. Only an attack splits a head into more. */
 const CONTINUATIONS_MAX = 64;
 /** The last number of a stream; after it a client must open another connection. */
 const LAST_ID = 0x7fff_ffff;

@@ -8,9 +8,9 @@ import { decodeHuffman } from "./huffman.ts";
 import { DynamicTable } from "./dynamic_table.ts";
 import { STATIC_COUNT, STATIC_TABLE, type TableEntry } from "./static_table.ts";
 
-/** The size of the dynamic table in bytes: the one that holds where a peer is told no other. */
+/** The size of the dynamic table in bytes: the default, since our SETTINGS announce no other. */
 const TABLE_BYTES = 4096;
-/** So many bytes of an integer are read at most, after its first: more than any length that we accept needs. */
+/** Most bytes of an integer after its first one: no length that we accept needs more. */
 const INTEGER_BYTES_MAX = 4;
 
 /** Receives the fields of a block, in order. */
@@ -39,7 +39,7 @@ export class HpackDecoder {
   #at = 0;
   #end = 0;
 
-  /** Decodes one whole block. False: it is no block, and the connection must end (COMPRESSION_ERROR). */
+  /** Decodes one whole block. False if it is malformed: the connection must end (COMPRESSION_ERROR). */
   decode(bytes: Uint8Array, start: number, end: number, sink: FieldSink): boolean {
     this.#bytes = bytes;
     this.#at = start;

@@ -16,7 +16,7 @@ export const MALFORMED = "malformed";
 const FIELD_BYTES = 32;
 /** What is printed beside the fields: the request line, and the lines of an extended CONNECT. */
 const PRINTED_BYTES = 512;
-/** A handshake of RFC 6455 has a key of so many bytes. */
+/** Length of the key in a handshake of RFC 6455, in bytes. */
 const KEY_BYTES = 16;
 const COLON = 58;
 const DASH = 45;

@@ -7,7 +7,7 @@ import { FLAG, FRAME, type FrameWriter } from "./frames.ts";
 import { endBlock, putField, putInteger, putStatus } from "./hpack_encoder.ts";
 import { isConnectionField } from "./request_head.ts";
 
-/** More than any head has that `http1/` lets through. */
+/** Larger than any head that `http1/` accepts. */
 const LIMITS = { headBytesMax: 256 * 1024, fieldsMax: 1024 };
 /** `content-length` in the static table. */
 const CONTENT_LENGTH = 28;

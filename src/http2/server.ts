@@ -28,7 +28,7 @@ export interface Http2ServerOptions {
   readonly onError: (error: unknown, peer: string) => void;
 }
 
-/** Requests of one connection at one time: what RFC 9113 section 6.5.2 recommends at least, and peers take. */
+/** Most requests of one connection at one time: the least that RFC 9113 section 6.5.2 recommends. */
 const STREAMS_MAX = 100;
 /** How long a connection has had no request, in ms, before it is closed for others: a new one, a used one. */
 const NEW_MS = 1_000;
@@ -77,9 +77,9 @@ export class Http2Server {
     };
   }
 
-  /** Other limits are in force from now on, also for the connections that there are. */
+  /** Replaces the limits, also those of open connections. */
   setLimits(limits: Partial<ServerLimits>): void {
-    // Connections hold these objects.
+    // Changed in place, because the connections hold these objects.
     Object.assign(this.limits, limits);
     const { writeMs, bodyMs, bodyRateMin, headBytesMax, fieldsMax } = this.limits;
     Object.assign(this.connOptions, { writeMs });

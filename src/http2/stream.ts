@@ -11,10 +11,10 @@ import { StreamBody, type StreamBodyEvents } from "./stream_body.ts";
 
 /** The window of a stream whose body is being used, in bytes. Before that it is `WINDOW_START`. */
 const WINDOW_IN_USE = 256 * 1024;
-/** A client that has taken so many bytes reads on; fewer in a time-out of writes are too few. */
+/** A client must take at least this many bytes of a response within the time-out of writes. */
 const PROGRESS_BYTES = 1024;
 
-/** After the response, the rest of a request is taken up to so many bytes, and for so many milliseconds. */
+/** How much of the rest of a request is taken after its response: in bytes, and in milliseconds. */
 const DISCARD_BYTES_MAX = 64 * 1024;
 const DISCARD_MS = 2_000;
 /** Made once, because an Error is expensive. */
@@ -97,7 +97,7 @@ export class Stream implements StreamBodyEvents {
     if (options.isLast) this.#end();
   }
 
-  /** The client may be sent so many bytes more; false if its window is too large then. */
+  /** The client accepts `increment` bytes more on this stream; false if its window is too large then. */
   widen(increment: number): boolean {
     this.sendWindow += increment;
     if (this.sendWindow > WINDOW_MAX) return false;
@@ -111,7 +111,7 @@ export class Stream implements StreamBodyEvents {
     return Math.max(0, Math.min(this.windowRoom, PAYLOAD_BYTES_MAX));
   }
 
-  /** How many bytes the windows let through. */
+  /** How many bytes the windows of the stream and of the connection allow. */
   get windowRoom(): number {
     return Math.min(this.sendWindow, this.connection.sendWindow);
   }
@@ -153,7 +153,7 @@ export class Stream implements StreamBodyEvents {
     this.fail(fault);
   }
 
-  /** It is over, and the client knows. */
+  /** Ends it without a frame, because the client knows already. */
   fail(fault: Fault): void {
     if (this.#isOver) return;
     this.#fault = fault;
@@ -206,7 +206,7 @@ export class Stream implements StreamBodyEvents {
     this.body.cancel();
   }
 
-  /** So many bytes of its windows may be used again. */
+  /** `count` bytes of its body were used, so the client may send as many again. */
   used(count: number): void {
     this.connection.used(count);
     if (this.#isOver || this.body.isComplete) return;

@@ -14,7 +14,7 @@ const UNUSED = new Fault("clientGone", "nobody reads the body any more");
 
 /** What a body needs of its stream. */
 export interface StreamBodyEvents {
-  /** So many bytes were used: the client may send as many more. */
+  /** `count` bytes were used: the client may send as many more. */
   used(count: number): void;
   /** Called once, before the first wait: the moment to send `100 Continue`. */
   beforeBodyWait(): void;
