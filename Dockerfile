@@ -10,10 +10,10 @@ RUN case "$TARGETARCH" in amd64) arch=x86_64 ;; arm64) arch=aarch64 ;; *) exit 1
   && deno task compile "failover-linux-$arch" --commit "$COMMIT" --out /out \
   && mv "/out/failover-linux-$arch" /out/failover
 
-# Small, and yet with what check and trigger scripts are made of: a shell, ping and curl.
+# Small, and yet with what check and trigger scripts are made of: a shell, ping and curl; and with OpenSSL for TLS.
 FROM debian:bookworm-slim
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends ca-certificates curl iputils-ping \
+  && apt-get install -y --no-install-recommends ca-certificates curl iputils-ping libssl3 \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/failover /usr/local/bin/failover
 RUN ln -s failover /usr/local/bin/flopsy && mkdir /etc/flopsy \

@@ -33,6 +33,8 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "failover/upstream.ts": "types only",
   "gateway/downstream.ts": "types only",
   "gateway/forward_settings.ts": "types only",
+  "gateway/tls/https.ts": "types only",
+  "gateway/tls/own_https.ts": "real sockets: tests/gateway/tls_test.ts",
   "gateway/tls/https_server.ts": "real sockets: tests/gateway/tls_test.ts",
   "gateway/tls/http2.ts": "real sockets: tests/gateway/http2_test.ts",
   "gateway/tls/listen_tls.ts": "real sockets: tests/gateway/tls_test.ts",

@@ -119,6 +119,21 @@ export const COUNTER_METRICS = {
     kind: "counter",
     help: "Connections closed at once because their client had as many as it may have.",
   },
+  handshakes: {
+    metric: "tls_handshakes_total",
+    kind: "counter",
+    help: "TLS handshakes of clients that succeeded, where OpenSSL does them.",
+  },
+  resumed: {
+    metric: "tls_handshakes_resumed_total",
+    kind: "counter",
+    help: "Those of them that resumed a session.",
+  },
+  handshakesFailed: {
+    metric: "tls_handshakes_failed_total",
+    kind: "counter",
+    help: "TLS handshakes of clients that failed, where OpenSSL does them.",
+  },
   unannounced: {
     metric: "proxy_headers_missing_total",
     kind: "counter",

@@ -8,6 +8,8 @@ import type { Config, ServiceConfig } from "../config/options.ts";
 export async function unusableEngines(config: Config): Promise<string[]> {
   const lines: string[] = [];
   for (const service of config.services) {
+    const error = await tlsErrorOf(service);
+    if (error !== undefined) lines.push(error);
     if (service.relay !== "splice") continue;
     const unsupportedReason = await unsupportedReasonOf(service);
     if (unsupportedReason === undefined) continue;
@@ -17,6 +19,15 @@ export async function unusableEngines(config: Config): Promise<string[]> {
   }
   // Services that share the option and the reason give one line.
   return [...new Set(lines)];
+}
+
+/** The error line for an option of TLS that cannot be had here. */
+async function tlsErrorOf(service: ServiceConfig): Promise<string | undefined> {
+  if (service.mode !== "http") return undefined;
+  const { tlsCert, clientCa, upstreamCert } = service;
+  const asksMuch = (tlsCert?.length ?? 0) > 1 || clientCa !== undefined ||
+    upstreamCert !== undefined;
+  return asksMuch ? (await import("./transport.ts")).tlsOptionError(service) : undefined;
 }
 
 async function unsupportedReasonOf(service: ServiceConfig): Promise<string | undefined> {

@@ -15,7 +15,10 @@ import {
 } from "../config/options.ts";
 import { whyUnreadable } from "../config/unreadable.ts";
 import type { ErrorPage } from "../gateway/error_page.ts";
+import type { HttpsSettings } from "../gateway/listen.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
+import type { CertifiedKey } from "../net/transport.ts";
+import { type CertificatePair, findPairs, newTicketKeys, PairError } from "./certificates.ts";
 import { checkAdminToken } from "./admin_token.ts";
 import { checkCoordinatorFiles } from "./coordination.ts";
 import { checkStateDir } from "./state_dir.ts";
@@ -35,8 +38,10 @@ export interface HttpFiles {
   readonly caCerts: readonly string[] | undefined;
   /** The operator's error page; undefined for the built-in one. */
   readonly errorPage: ErrorPage | undefined;
-  /** Certificate and key to serve HTTPS with. */
-  readonly tls: TlsFiles | undefined;
+  /** How HTTPS is served, if it is. */
+  readonly https: HttpsSettings | undefined;
+  /** What is shown to upstreams that ask for a certificate. */
+  readonly upstreamCertificate: CertifiedKey | undefined;
 }
 
 /** The result of a check, and the errors, one line each. If there are errors, `found` must not be used. */
@@ -125,43 +130,83 @@ class FileCheck {
     const isHtml = /\.html?$/i.test(service.errorPage ?? "");
     const contentType = `text/${isHtml ? "html" : "plain"}; charset=utf-8`;
     return {
-      caCerts: await this.#caCerts(service.caFile),
+      caCerts: await this.#authorities("caFile", service.caFile),
       errorPage: page === undefined ? undefined : { contentType, bytes: page },
-      tls: await this.#tls(service.tlsCert, service.tlsKey),
+      https: await this.#https(service),
+      upstreamCertificate: await this.#pair(
+        { certPath: service.upstreamCert, keyPath: service.upstreamKey },
+        ["upstreamCert", "upstreamKey"],
+      ),
     };
   }
 
-  async #caCerts(path: string | undefined): Promise<readonly string[] | undefined> {
-    const pem = decoded(await this.#read("caFile", path));
+  async #authorities(key: Key, path: string | undefined): Promise<readonly string[] | undefined> {
+    const pem = decoded(await this.#read(key, path));
     if (path === undefined || pem === undefined) return undefined;
     // Deno accepts a text without certificates and then trusts no additional authority.
     const why = hasBlock(pem, "CERTIFICATE") ? objection({ caCerts: [pem] }) : undefined;
-    if (!hasBlock(pem, "CERTIFICATE")) this.#error("caFile", path, NO_CERTIFICATE);
+    if (!hasBlock(pem, "CERTIFICATE")) this.#error(key, path, NO_CERTIFICATE);
     else if (why !== undefined) {
-      this.#error("caFile", path, `a certificate in it ${NO_USE}: ${why}`);
+      this.#error(key, path, `a certificate in it ${NO_USE}: ${why}`);
     }
     return [pem];
   }
 
-  async #tls(certPath?: string, keyPath?: string): Promise<TlsFiles | undefined> {
-    const cert = decoded(await this.#read("tlsCert", certPath));
-    const key = decoded(await this.#read("tlsKey", keyPath));
+  async #https(service: HttpConfig): Promise<HttpsSettings | undefined> {
+    if (service.tlsCert === undefined) return undefined;
+    const clientCa = (await this.#authorities("clientCa", service.clientCa))?.[0];
+    const certificates: TlsFiles[] = [];
+    for (const paths of await this.#pairs(service)) {
+      const pair = await this.#pair(paths, ["tlsCert", "tlsKey"]);
+      if (pair !== undefined) certificates.push({ ...paths, ...pair });
+    }
+    if (certificates.length === 0) return undefined;
+    return { certificates, clientCa, ticketKeys: newTicketKeys() };
+  }
+
+  async #pairs(service: HttpConfig): Promise<readonly CertificatePair[]> {
+    try {
+      return await findPairs(service, this.#clock);
+    } catch (error) {
+      if (error instanceof PairError) this.#error(error.key, error.path, error.message);
+      else this.#error("tlsCert", service.tlsCert!.join(","), whyUnreadable(error));
+      return [];
+    }
+  }
+
+  /** A certificate and its key; undefined if there is none, or after an error. */
+  async #pair(
+    { certPath, keyPath }: {
+      readonly certPath?: string | undefined;
+      readonly keyPath?: string | undefined;
+    },
+    [certOption, keyOption]: readonly [Key, Key],
+  ): Promise<CertifiedKey | undefined> {
+    const cert = decoded(await this.#read(certOption, certPath));
+    const key = decoded(await this.#read(keyOption, keyPath));
     // `validate.ts` has refused one without the other.
     if (cert === undefined || key === undefined) return undefined;
     const mayBeKey = hasBlock(key, "(\\w+ )?PRIVATE KEY");
-    if (!hasBlock(cert, "CERTIFICATE")) this.#error("tlsCert", certPath!, NO_CERTIFICATE);
+    if (!hasBlock(cert, "CERTIFICATE")) this.#error(certOption, certPath!, NO_CERTIFICATE);
     if (hasBlock(key, "ENCRYPTED PRIVATE KEY") || key.includes("\nProc-Type: 4,ENCRYPTED")) {
       this.#error(
-        "tlsKey",
+        keyOption,
         keyPath!,
         "it is encrypted, and there is nobody to ask for the passphrase",
       );
-    } else if (!mayBeKey) this.#error("tlsKey", keyPath!, "it holds no private key (PEM)");
+    } else if (!mayBeKey) this.#error(keyOption, keyPath!, "it holds no private key (PEM)");
     else if (hasBlock(cert, "CERTIFICATE")) {
       const why = objection({ cert, key });
-      if (why !== undefined) this.#error(...whose(why, certPath!, keyPath!));
+      if (why !== undefined) {
+        const [part, words] = whose(why, certPath!);
+        this.#error(
+          part === "cert" ? certOption : keyOption,
+          part === "cert" ? certPath! : keyPath!,
+          words,
+        );
+      }
     }
-    return { certPath: certPath!, keyPath: keyPath!, cert, key };
+    return { cert, key };
   }
 
   /** The bytes of a file; undefined after an error or without a path. */
@@ -214,7 +259,12 @@ class FileCheck {
   }
 }
 
-const NO_HTTP: HttpFiles = { caCerts: undefined, errorPage: undefined, tls: undefined };
+const NO_HTTP: HttpFiles = {
+  caCerts: undefined,
+  errorPage: undefined,
+  https: undefined,
+  upstreamCertificate: undefined,
+};
 const NO_USE = "cannot be used";
 const NO_CERTIFICATE = "it holds no certificate (PEM)";
 
@@ -242,12 +292,12 @@ function objection(
   }
 }
 
-/** The option, the path and the reason, for an error of the library about a certificate or its key. */
-function whose(why: string, certPath: string, keyPath: string): [Key, string, string] {
+/** Whether an error of the library is about the certificate or its key, and the reason. */
+function whose(why: string, certPath: string): ["cert" | "key", string] {
   if (/KeyMismatch/.test(why)) {
-    return ["tlsKey", keyPath, `it does not belong to the certificate in ${quote(certPath)}`];
+    return ["key", `it does not belong to the certificate in ${quote(certPath)}`];
   }
   return /\bkey\b/i.test(why)
-    ? ["tlsKey", keyPath, `its key ${NO_USE}: ${why}`]
-    : ["tlsCert", certPath, `its certificate ${NO_USE}: ${why}`];
+    ? ["key", `its key ${NO_USE}: ${why}`]
+    : ["cert", `its certificate ${NO_USE}: ${why}`];
 }

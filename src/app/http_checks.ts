@@ -16,8 +16,7 @@ import { httpProbe } from "../health/http.ts";
 import { Pool } from "../http1/pool.ts";
 import type { Dial } from "../net/conn.ts";
 import type { Deadlines } from "../net/deadlines.ts";
-import { dialer } from "../net/deno/transport.ts";
-import type { Sockets } from "../net/transport.ts";
+import type { DialTls, Sockets } from "../net/transport.ts";
 import type { ControlPlane } from "./control_plane.ts";
 
 /** The dependencies that all upstreams share. */
@@ -25,8 +24,8 @@ export interface HttpUpstreamsDeps {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly sockets: Sockets;
-  /** Certificate authorities to trust in addition to the usual ones, in PEM. */
-  readonly caCerts: readonly string[] | undefined;
+  /** How https upstreams are dialled: the same object for all of a service. */
+  readonly tls: DialTls;
   /** What the service calls itself in `Via`. */
   readonly pseudonym: string;
 }
@@ -50,7 +49,7 @@ export function checkedUpstreams(
   former: readonly CheckedUpstream[] = [],
 ): readonly CheckedUpstream[] {
   return targetsOf(config).map((target, rank) => {
-    const key = keyOf(target, config, deps.caCerts);
+    const key = keyOf(target, config, deps.tls);
     const same = former.find((each) => each.upstream.name === target.name && each.key === key);
     if (same !== undefined) return ranked(same, rank);
     return target.kind === "url"
@@ -69,11 +68,12 @@ function ranked({ upstream, server, ...rest }: CheckedUpstream, rank: number): C
   };
 }
 
-function keyOf(target: Target, config: HttpConfig, caCerts: readonly string[] | undefined): string {
+function keyOf(target: Target, config: HttpConfig, dialTls: DialTls): string {
+  const tls = target.kind === "url" && target.url.protocol === "https:" ? dialTls : undefined;
   const { preserveHost, checkTimeout, checkStatus, checkPath, responseIdleTimeout } = config;
   const { connectTimeout, writeTimeout, upstreamKeep, upstreamKeepIdle, upstreamKeepAge } = config;
   return JSON.stringify([
-    [target, caCerts, preserveHost, checkTimeout, checkStatus, checkPath, responseIdleTimeout],
+    [target, tls, preserveHost, checkTimeout, checkStatus, checkPath, responseIdleTimeout],
     [connectTimeout, writeTimeout, upstreamKeep, upstreamKeepIdle, upstreamKeepAge],
     [config.trustedProxies, config.requestId],
   ]);
@@ -159,12 +159,11 @@ function checkedServer(
 function dialOf(
   { url, address }: UrlTarget,
   connectMs: number,
-  { clock, sockets, caCerts }: HttpUpstreamsDeps,
+  { clock, sockets, tls }: HttpUpstreamsDeps,
 ): Dial {
   if (address.kind !== "tcp") throw new Error("an HTTP upstream without a port");
   const options = { hostname: address.host, port: address.port, clock, connectMs };
-  if (url.protocol !== "https:") return sockets.dialer(options);
-  return dialer({ ...options, tls: { caCerts } });
+  return sockets.dialer(url.protocol === "https:" ? { ...options, tls } : options);
 }
 
 /** The operator's headers; user and password of the URL become one, unless there is one already. */

@@ -11,7 +11,7 @@ import { checkedUpstreams, newPseudonym, probeOf, standIns, targetsOf } from "./
 
 const clock = new ManualClock();
 const deps = {
-  ...{ clock, sockets: denoSockets, caCerts: undefined, pseudonym: "failover-1" },
+  ...{ clock, sockets: denoSockets, tls: {}, pseudonym: "failover-1" },
   deadlines: new Deadlines(clock),
 };
 

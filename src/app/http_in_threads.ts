@@ -27,8 +27,10 @@ import {
 } from "./http_checks.ts";
 import { changedTables, clientTablesOf } from "./shares.ts";
 import { ControlPlane, type ControlPlaneParts } from "./control_plane.ts";
-import { readHttpFiles } from "./files.ts";
-import { refusalsOf, socketRefusals } from "./refusals.ts";
+import { CertificateWatch, withKeys } from "./certificates.ts";
+import { type HttpFiles, readHttpFiles } from "./files.ts";
+import { type ServiceTls, serviceTls } from "./service_tls.ts";
+import { portRefusals, refusalsOf, socketRefusals } from "./refusals.ts";
 import { mayGoAheadOf } from "./gateway_settings.ts";
 import { timesByName, UpstreamNumbers } from "./upstream_numbers.ts";
 import {
@@ -48,6 +50,7 @@ import type { PreparedChange, Service, ServiceChange, ServiceContext } from "./s
 /** The threads that were chosen, and the files of the service. */
 export interface InThreads {
   readonly group: ThreadGroup;
+  readonly files: HttpFiles;
   readonly page: ErrorPage;
   /** Whether a request may go to another upstream before a switch is decided. */
   readonly mayGoAhead: boolean;
@@ -75,13 +78,18 @@ interface Layout {
   readonly mayGoAhead: boolean;
 }
 
+/** What the files and the options make of the data plane. */
+type LaidOut = Omit<InThreads, "group"> & { readonly tls: ServiceTls | undefined };
+
 /** Builds and starts the service. Its port is open when this resolves; requests wait for an upstream. */
 export async function startInThreads(
   config: HttpConfig,
   context: ServiceContext,
   inThreads: InThreads,
 ): Promise<Service | string> {
-  const running = new HttpInThreads(config, context, inThreads);
+  const tls = await serviceTls(config, inThreads.files);
+  if (typeof tls === "string") return `Cannot serve HTTPS: ${tls} (from ${config.origins.tlsCert})`;
+  const running = new HttpInThreads(config, context, { ...inThreads, tls });
   const failed = await running.open();
   if (failed !== undefined) {
     return `Cannot listen on ${
@@ -104,11 +112,19 @@ class HttpInThreads implements Service {
   /** The file that was written to last: lines may still be on their way when nothing is logged any more. */
   #accessLog: AccessLogFile | undefined;
   #stopped: Promise<number> | undefined;
+  #watch: CertificateWatch | undefined;
+  /** What it has of OpenSSL, if it speaks TLS. */
+  #tls: ServiceTls | undefined;
 
   /** Begins the service in the threads. Nothing is checked or listened on before `open`. */
-  constructor(config: HttpConfig, context: ServiceContext, { group, ...files }: InThreads) {
+  constructor(
+    config: HttpConfig,
+    context: ServiceContext,
+    { group, ...files }: LaidOut & Pick<InThreads, "group">,
+  ) {
     const { clock, publish, socketMode, connectionsMax } = context;
     this.#tables = clientTablesOf(config.maxConnectionsPerClient, connectionsMax, group.threads);
+    this.#tls = files.tls;
     const layout = this.#layout = this.#layOut(config, context, files);
     this.#accessLog = context.accessLogs?.at(config.accessLog);
     const service = this.#service = group.addService({
@@ -149,11 +165,13 @@ class HttpInThreads implements Service {
     const failed = await this.#port.openOnce();
     if (failed === undefined) {
       this.#control.begin();
+      this.#watchCertificates();
       return undefined;
     }
     this.#port.close(Promise.resolve());
     await this.#control[Symbol.asyncDispose]();
     await this.#service.stop(0).ended;
+    this.#tls?.close();
     return failed;
   }
 
@@ -162,15 +180,23 @@ class HttpInThreads implements Service {
   ): Promise<PreparedChange | readonly string[]> {
     if (config.mode !== "http") throw new Error("a service of another mode");
     const before = this.#layout;
-    const { found: files, errors } = await readHttpFiles(config, before.context.clock);
+    const { found, errors } = await readHttpFiles(config, before.context.clock);
     const context = { ...before.context, ...change };
+    const https = found.https && withKeys(found.https, before.settings.https);
+    const files = { ...found, https };
+    const tls = await serviceTls(config, files, this.#tls);
+    if (typeof tls === "string") return [...errors, `Cannot serve HTTPS: ${tls}`];
+    this.#tls = tls ?? this.#tls;
     const next = this.#layOut(config, context, {
+      files,
+      tls,
       page: files.errorPage ?? DEFAULT_PAGE,
       mayGoAhead: mayGoAheadOf(config),
     }, before.checked);
     const list = next.checked.map(({ upstream }) => upstream);
     errors.push(
       ...socketRefusals(before.config, config),
+      ...portRefusals(before.config, config),
       ...refusalsOf(this.#control, config, this.#tables, list),
     );
     if (errors.length > 0) return errors;
@@ -182,7 +208,26 @@ class HttpInThreads implements Service {
     this.#accessLog = context.accessLogs?.at(config.accessLog) ?? this.#accessLog;
     const inForce = this.#service.configure(layout.settings, layout.limits);
     this.#control.configure(config, this.#partsOf(layout), context);
+    this.#watchCertificates();
     await inForce;
+  }
+
+  /** Reads the files of the present options again and again. */
+  #watchCertificates(): void {
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
+    const { config, context: { clock, publish }, settings: { https } } = this.#layout;
+    if (https === undefined) return;
+    this.#watch = new CertificateWatch(config, https, {
+      clock,
+      publish,
+      objection: (https) => this.#tls!.objection(https),
+      use: (https) => {
+        const { settings, limits, ...rest } = this.#layout;
+        this.#layout = { ...rest, limits, settings: { ...settings, https } };
+        void this.#service.configure(this.#layout.settings, limits);
+      },
+    });
   }
 
   suspend() {
@@ -208,6 +253,7 @@ class HttpInThreads implements Service {
 
   async #stop(drainMs: number, now: AbortSignal, isLeft = false): Promise<number> {
     const service = this.#service;
+    this.#watch?.[Symbol.dispose]();
     // The port is closed first, because running triggers may take long to end.
     const { inForce, ended } = service.stop(drainMs, isLeft);
     const cutAll = () => service.cutAll();
@@ -215,6 +261,7 @@ class HttpInThreads implements Service {
     if (now.aborted) cutAll();
     this.#port.close(inForce, isLeft ? "left" : "byThreads");
     await this.#control[Symbol.asyncDispose]();
+    this.#tls?.close();
     tell(service, { is: "final" });
     const cut = await ended;
     now.removeEventListener("abort", cutAll);
@@ -225,14 +272,15 @@ class HttpInThreads implements Service {
   #layOut(
     config: HttpConfig,
     context: ServiceContext,
-    { page: errorPage, mayGoAhead }: Omit<InThreads, "group">,
+    { page: errorPage, mayGoAhead, files: { https }, tls }: LaidOut,
     former?: readonly CheckedUpstream[],
   ): Layout {
     const { clock, connectionsMax } = context;
     const pseudonym = this.#pseudonym;
     // For the checks: the threads have connections of their own.
-    const deps = { clock, deadlines: new Deadlines(clock), sockets: denoSockets, pseudonym };
-    const checked = checkedUpstreams(config, { ...deps, caCerts: undefined }, former);
+    const { sockets, dialTls } = tls ?? { sockets: denoSockets, dialTls: {} };
+    const deps = { clock, deadlines: new Deadlines(clock), sockets, pseudonym };
+    const checked = checkedUpstreams(config, { ...deps, tls: dialTls }, former);
     const bytes = checked.length * Int32Array.BYTES_PER_ELEMENT;
     const settings: HttpShardSettings = {
       config: plainConfig(config),
@@ -244,6 +292,8 @@ class HttpInThreads implements Service {
       pseudonym,
       standIns: new Int32Array(new SharedArrayBuffer(bytes)),
       numbers: this.#numbers.of(checked.map(({ upstream }) => upstream.name)),
+      https,
+      dialTls,
     };
     const limits = [connectionsMax, config.holdClients];
     return { config, context, checked, settings, limits, mayGoAhead };

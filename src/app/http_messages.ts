@@ -8,6 +8,8 @@ import type { HttpConfig } from "../config/options.ts";
 import type { Target } from "../config/http_kinds.ts";
 import type { LinesOutcome } from "../base/lines_outcome.ts";
 import type { ErrorPage } from "../gateway/error_page.ts";
+import type { HttpsSettings } from "../gateway/listen.ts";
+import type { DialTls } from "../net/transport.ts";
 
 /** The name of this kind of shards (`ShardSpec.kind`). */
 export const HTTP = "http";
@@ -27,6 +29,10 @@ export interface HttpShardSettings {
   readonly standIns: StandIns;
   /** By the name of each upstream: what counts it among all that the service has had. */
   readonly numbers: Readonly<Record<string, number>>;
+  /** How HTTPS is served, if it is. */
+  readonly https: HttpsSettings | undefined;
+  /** How https upstreams are dialled. */
+  readonly dialTls: DialTls;
 }
 
 /** To a shard. */
@@ -105,6 +111,9 @@ export const HTTP_COUNTERS = [
   "longestHoldMs",
   "accepted",
   "refused",
+  "handshakes",
+  "resumed",
+  "handshakesFailed",
 ] as const;
 
 /** A thread died: its exchanges are lost. Returns how many there were. */

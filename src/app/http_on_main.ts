@@ -8,9 +8,8 @@ import type { HttpConfig } from "../config/options.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
 import { DEFAULT_PAGE, type ErrorPage } from "../gateway/error_page.ts";
 import { Gateway, type GatewaySettings } from "../gateway/gateway.ts";
-import { listen, type Listening } from "../gateway/listen.ts";
+import { type HttpsSettings, listen, type Listening } from "../gateway/listen.ts";
 import { requestTimesOf } from "../gateway/request_times.ts";
-import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { PassedListener } from "../net/handover.ts";
 import type { Sockets } from "../net/transport.ts";
@@ -32,6 +31,7 @@ import { type HttpUpstreams, httpUpstreams } from "./http_upstreams.ts";
 import { portRefusals, refusalsOf } from "./refusals.ts";
 import type { PreparedChange, Service, ServiceChange, ServiceContext } from "./service.ts";
 import { clientTablesOf } from "./shares.ts";
+import { tlsOptionError } from "./transport.ts";
 import { timesByName, UpstreamNumbers } from "./upstream_numbers.ts";
 
 /** The sockets that were chosen, and the files of the service. */
@@ -49,7 +49,7 @@ interface Layout {
   readonly context: ServiceContext;
   readonly upstreams: HttpUpstreams;
   readonly page: ErrorPage;
-  readonly tls: TlsFiles | undefined;
+  readonly tls: HttpsSettings | undefined;
   readonly mayGoAhead: boolean;
 }
 
@@ -59,6 +59,8 @@ export async function startOnMain(
   context: ServiceContext,
   onMain: OnMain,
 ): Promise<Service | string> {
+  const refused = severalCertificates(onMain.files, config);
+  if (refused !== undefined) return refused;
   const running = new HttpOnMain(config, context, onMain);
   const failed = await running.open();
   if (failed !== undefined) {
@@ -150,7 +152,9 @@ class HttpOnMain implements Service {
       page: files.errorPage ?? DEFAULT_PAGE,
       mayGoAhead: mayGoAheadOf(config),
     }, before.upstreams);
+    const refused = severalCertificates(files, config) ?? tlsOptionError(config);
     errors.push(
+      ...refused === undefined ? [] : [refused],
       ...portRefusals(before.config, config),
       ...refusalsOf(this.#control, config, this.#tables, next.upstreams.list),
     );
@@ -224,12 +228,12 @@ class HttpOnMain implements Service {
       clock: context.clock,
       deadlines: this.#deadlines,
       sockets: this.#sockets,
-      caCerts: files.caCerts,
+      tls: { caCerts: files.caCerts },
       pseudonym: this.#pseudonym,
     };
     const numbers = this.#numbers.of(targetsOf(config).map(({ name }) => name));
     const upstreams = httpUpstreams(config, deps, numbers, former);
-    return { config, context, upstreams, page, tls: files.tls, mayGoAhead };
+    return { config, context, upstreams, page, tls: files.https, mayGoAhead };
   }
 
   #settingsOf({ config, page }: Layout): GatewaySettings {
@@ -244,6 +248,13 @@ class HttpOnMain implements Service {
     const write = (lines: Uint8Array) => file.write(lines);
     return accessLogFor(config, { clock, publish, write });
   }
+}
+
+/** The error line for several certificates of one folder; what options ask for was refused before. */
+function severalCertificates({ https }: HttpFiles, { origins }: HttpConfig): string | undefined {
+  if (https === undefined || https.certificates.length === 1) return undefined;
+  const why = "the sockets of Deno cannot do that";
+  return `Cannot use several certificates: ${why} (from ${origins.tlsCert})`;
 }
 
 function partsOf({ config, upstreams, mayGoAhead }: Layout): ControlPlaneParts {

@@ -63,7 +63,7 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   const page = files.errorPage ?? DEFAULT_PAGE;
   if (sockets instanceof ThreadGroup) {
     const { startInThreads } = await import("./http_in_threads.ts");
-    return await startInThreads(config, context, { group: sockets, page, mayGoAhead });
+    return await startInThreads(config, context, { group: sockets, files, page, mayGoAhead });
   }
   const { startOnMain } = await import("./http_on_main.ts");
   return await startOnMain(config, context, { files, sockets, page, mayGoAhead });

@@ -14,7 +14,8 @@ import type { Upstream } from "../failover/upstream.ts";
 import type { Event } from "../events/events.ts";
 import type { Libc } from "../linux/libc.ts";
 import { Deadlines } from "../net/deadlines.ts";
-import { linuxDialer } from "../net/linux/dial.ts";
+import { LinuxTerminator, secureDialer } from "../net/linux/secure.ts";
+import { TlsContexts } from "../net/tls_contexts.ts";
 import type { ClientLimit } from "../net/client_limit.ts";
 import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
 import { acceptShared, type SharedPort } from "../net/linux/transport.ts";
@@ -75,6 +76,7 @@ class HttpShard implements Shard {
   /** Another process accepts the clients of the listening socket. */
   #isLeft = false;
   #poolThread: Disposable | undefined;
+  readonly #contexts = new TlsContexts();
 
   constructor(settings: HttpShardSettings, context: ShardContext) {
     this.#settings = settings;
@@ -86,7 +88,8 @@ class HttpShard implements Shard {
     this.#questions = new Questions(clock, (what) => context.report({ is: "message", what }));
     const resolver = new Resolver(clock, (host) => this.#questions.addresses(host), NAME_FRESH_MS);
     this.#sockets = {
-      dialer: (options) => linuxDialer(host, { ...options, resolver }),
+      dialer: (options) => secureDialer(host, { ...options, resolver }, this.#contexts),
+      terminator: (terms) => new LinuxTerminator(host, terms),
       listen: (_, acceptee, options) => {
         const share = new FairShare(context.limits[0]!);
         const sharing = { yieldMs: YIELD_MS, yields: (now: number) => share.yields(now) };
@@ -120,9 +123,9 @@ class HttpShard implements Shard {
   }
 
   #upstreamsOf(config: HttpConfig): HttpUpstreams {
-    const { pseudonym, numbers } = this.#settings;
+    const { pseudonym, numbers, dialTls } = this.#settings;
     const deps = { clock: this.#clock, deadlines: this.#deadlines, sockets: this.#sockets };
-    const all = { ...deps, pseudonym, caCerts: undefined };
+    const all = { ...deps, pseudonym, tls: dialTls };
     return httpUpstreams(config, all, numbers, this.#upstreams);
   }
 
@@ -167,12 +170,13 @@ class HttpShard implements Shard {
   }
 
   #configurePort(): void {
-    const { config, connectionsMax, clientTables } = this.#settings;
+    const { config, connectionsMax, clientTables, https } = this.#settings;
     this.#listening?.configure({
       connectionsMax,
       limits: clientLimits(httpConfigOf(config)).limits,
       perClientMax: clientTables?.max,
       accessLog: this.#accessLog,
+      tls: https,
     });
   }
 
@@ -222,6 +226,9 @@ class HttpShard implements Shard {
       accepted: atPort?.accepted ?? 0,
       overLimit: atPort?.overLimit ?? 0,
       unannounced: atPort?.unannounced ?? 0,
+      handshakes: atPort?.handshakes ?? 0,
+      resumed: atPort?.resumed ?? 0,
+      handshakesFailed: atPort?.handshakesFailed ?? 0,
       refused: atPort?.refused ?? 0,
       faulted: inside.faulted + (atPort?.faulted ?? 0),
     };
@@ -241,9 +248,11 @@ class HttpShard implements Shard {
     if (this.#isStopping) return;
     this.#listener = listener;
     const settings = this.#settings;
-    const { connectionsMax } = settings;
+    const { connectionsMax, https: tls } = settings;
     const limits = clientLimits(httpConfigOf(settings.config));
-    const listening = listen({ address: this.#address!, connectionsMax, ...limits }, {
+    // The code for TLS may have to be loaded.
+    const loaded = tls === undefined ? () => {} : this.#context.outside();
+    const listening = listen({ address: this.#address!, connectionsMax, tls, ...limits }, {
       clock: this.#clock,
       deadlines: this.#deadlines,
       publish: (event) => this.#publish(event),
@@ -253,7 +262,7 @@ class HttpShard implements Shard {
       ...this.#clientLimit,
       ...this.#accessLog === undefined ? {} : { accessLog: this.#accessLog },
     });
-    void listening.then((port) => {
+    void listening.finally(loaded).then((port) => {
       if (typeof port === "string") return; // these sockets have no reason not to listen
       this.#listening = port;
       if (this.#settings !== settings) this.#configurePort();
@@ -271,6 +280,7 @@ class HttpShard implements Shard {
     await endAccessLog(this.#accessLog, this.#clock);
     this.#questions.end();
     this.#poolThread?.[Symbol.dispose]();
+    this.#contexts.close();
     this.#context.report({ is: "stopped", cut });
   }
 

@@ -9,7 +9,7 @@ import { httpUpstreams } from "./http_upstreams.ts";
 
 const clock = new ManualClock();
 const deps = {
-  ...{ clock, sockets: denoSockets, caCerts: undefined, pseudonym: "failover-1" },
+  ...{ clock, sockets: denoSockets, tls: {}, pseudonym: "failover-1" },
   deadlines: new Deadlines(clock),
 };
 

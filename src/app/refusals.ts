@@ -24,8 +24,11 @@ export function refusalsOf(
 const SPOKEN = ["primary", "backup", "tlsCert", "tlsKey"] as const;
 
 /** Why a service in threads would need other sockets. */
-export function socketRefusals(before: HttpConfig, after: HttpConfig): string[] {
-  const reason = socketsUnsupportedReason(after);
+export function socketRefusals(
+  before: HttpConfig,
+  after: HttpConfig,
+  reason = socketsUnsupportedReason(after),
+): string[] {
   return reason === undefined ? [] : [spokenLine(before, after, reason)];
 }
 

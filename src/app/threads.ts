@@ -5,6 +5,7 @@ import type { Config, HttpConfig, ServiceConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import { usableCores } from "../linux/cores.ts";
 import { ProcessLibc } from "../linux/process_libc.ts";
+import { tlsUnsupportedReason } from "../linux/tls_unsupported_reason.ts";
 import { HTTP } from "./http_messages.ts";
 import { ThreadGroup } from "../threads/thread_group.ts";
 import { threadsUnsupportedReason } from "../threads/unsupported_reason.ts";
@@ -84,10 +85,15 @@ function giveBackLater(): () => void {
 function kindOf(config: ServiceConfig): string | undefined {
   if (config.relay === "stream") return undefined;
   if (config.mode === "tcp") return "tcp";
-  return speaksTls(config) ? undefined : HTTP;
+  return tlsReasonOf(config) === undefined ? HTTP : undefined;
 }
 
-/** True if a client or an upstream is spoken to over TLS, which only Deno's sockets can. */
+/** Why the threads cannot speak the TLS that a service needs; undefined if it needs none or they can. */
+export function tlsReasonOf(config: HttpConfig): string | undefined {
+  return speaksTls(config) ? tlsUnsupportedReason() : undefined;
+}
+
+/** True if a client or an upstream is spoken to over TLS. */
 export function speaksTls({ primary, backup, tlsCert }: HttpConfig): boolean {
   const upstreams = [primary, ...backup ?? []];
   return tlsCert !== undefined ||

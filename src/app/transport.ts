@@ -3,12 +3,12 @@
  * on the main thread. Both have the same contract; they differ in speed and in where they run. The choice and its
  * reason are published once. Part of the composition root.
  */
-import type { HttpConfig } from "../config/options.ts";
+import { type HttpConfig, yamlKeyOf } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import { denoSockets } from "../net/deno/transport.ts";
 import type { Sockets } from "../net/transport.ts";
 import type { ThreadGroup } from "../threads/thread_group.ts";
-import { speaksTls, type Threads, unsupportedReason } from "./threads.ts";
+import { type Threads, tlsReasonOf, unsupportedReason } from "./threads.ts";
 
 /**
  * Returns the threads whose sockets are those of Linux, or the sockets of Deno; an error line if `--relay splice`
@@ -17,14 +17,17 @@ import { speaksTls, type Threads, unsupportedReason } from "./threads.ts";
 export function chooseSockets(
   config: HttpConfig,
   { publish, threads }: { readonly publish: Publish; readonly threads: Threads },
+  tlsReason = tlsReasonOf(config),
 ): Sockets | ThreadGroup | string {
   const portable = (reason: string) => {
+    const refused = beyondDeno(config, reason);
+    if (refused !== undefined) return refused;
     publish({ type: "sockets.chosen", sockets: "deno", reason });
     return denoSockets;
   };
   if (config.relay === "stream") return portable("it was asked for");
   const { group } = threads;
-  const reason = socketsUnsupportedReason(config) ??
+  const reason = unsupportedReason() ?? tlsReason ??
     (group === undefined ? "there are no threads for them" : undefined);
   if (reason !== undefined && config.relay === "splice") {
     return `Cannot use the relay engine splice: ${reason} (from ${config.origins.relay})`;
@@ -39,5 +42,23 @@ export function chooseSockets(
 
 /** Why an HTTP service cannot use the sockets of Linux; undefined if it can. */
 export function socketsUnsupportedReason(config: HttpConfig): string | undefined {
-  return speaksTls(config) ? "TLS needs the sockets of Deno" : unsupportedReason();
+  return unsupportedReason() ?? tlsReasonOf(config);
+}
+
+/** The error line for an option of TLS that the sockets of a service cannot do; undefined if there is none. */
+export function tlsOptionError(config: HttpConfig): string | undefined {
+  if (config.relay === "stream") return beyondDeno(config, "it was asked for");
+  const reason = socketsUnsupportedReason(config);
+  return reason === undefined ? undefined : beyondDeno(config, reason);
+}
+
+/** The same for Deno's sockets, which are used for the reason `why`. */
+function beyondDeno(config: HttpConfig, why: string): string | undefined {
+  const key = (["clientCa", "upstreamCert"] as const).find((key) => config[key] !== undefined);
+  const isMany = key === undefined && (config.tlsCert?.length ?? 0) > 1;
+  if (key === undefined && !isMany) return undefined;
+  const [what, from] = key === undefined
+    ? ["several certificates", config.origins.tlsCert]
+    : [yamlKeyOf(key), config.origins[key]];
+  return `Cannot use ${what}: the sockets of Deno cannot do that, and they are used: ${why} (from ${from})`;
 }

@@ -6,6 +6,7 @@ import { denoSockets } from "../net/deno/transport.ts";
 import type { ThreadGroup } from "../threads/thread_group.ts";
 import { NO_THREADS } from "./threads.ts";
 import { chooseSockets } from "./transport.ts";
+import { opensslTest } from "../linux/testing/tls_pair.ts";
 import { onLinux } from "../linux/testing/on_linux.ts";
 
 const PLAIN = ["--primary=http://a.test", "--backup=page:/sorry.html"];
@@ -18,10 +19,10 @@ const TLS: readonly (readonly string[])[] = [
 /** Replaces threads that run. */
 const THREADS = { ...NO_THREADS, group: {} as ThreadGroup };
 
-function choose(args: readonly string[]) {
+function choose(args: readonly string[], tlsReason?: string) {
   const events: Event[] = [];
   const publish = (event: Event) => void events.push(event);
-  return { sockets: chooseSockets(httpOf(args), { publish, threads: THREADS }), events };
+  return { sockets: chooseSockets(httpOf(args), { publish, threads: THREADS }, tlsReason), events };
 }
 
 Deno.test("stream uses Deno's sockets on every system", () => {
@@ -49,21 +50,41 @@ for (
   });
 }
 
-Deno.test("auto uses Deno's sockets if there is any TLS, and reports why", () => {
+Deno.test("auto uses Deno's sockets if there is TLS and no OpenSSL, and reports why", () => {
   for (const args of TLS) {
-    const { sockets, events } = choose(args);
+    const { sockets, events } = choose(args, "there is no OpenSSL");
     assert(sockets === denoSockets, args.join(" "));
-    const reason = "those of Linux cannot be used: TLS needs the sockets of Deno";
+    const reason = "those of Linux cannot be used: there is no OpenSSL";
     assertEquals(events, [{ type: "sockets.chosen", sockets: "deno", reason }]);
   }
 });
 
-Deno.test("splice, if it is required and there is TLS, is an error that names the option", () => {
+Deno.test("splice, if it is required and there is TLS without OpenSSL, is an error that names the option", () => {
   for (const args of TLS) {
-    const { sockets, events } = choose([...args, "--relay=splice"]);
-    const reason = "TLS needs the sockets of Deno";
+    const reason = "there is no OpenSSL";
+    const { sockets, events } = choose([...args, "--relay=splice"], reason);
     assertEquals(sockets, `Cannot use the relay engine splice: ${reason} (from flag --relay)`);
     assertEquals(events, []);
+  }
+});
+
+opensslTest("with OpenSSL a service with TLS uses the kernel's sockets as well", () => {
+  for (const args of TLS) assert(choose(args).sockets === THREADS.group, args.join(" "));
+});
+
+Deno.test("what Deno's TLS cannot do is refused in one line that names the option", () => {
+  const why = "and they are used: it was asked for";
+  const cases: [string[], string][] = [
+    [["--tls-cert=a,b", "--tls-key=c,d"], `several certificates|tls-cert`],
+    [["--tls-cert=a", "--tls-key=c", "--client-ca=d"], "client_ca|client-ca"],
+    [["--upstream-cert=a", "--upstream-key=c"], "upstream_cert|upstream-cert"],
+  ];
+  for (const [args, words] of cases) {
+    const [what, flag] = words.split("|");
+    const { sockets, events } = choose([...PLAIN, ...args, "--relay=stream"]);
+    const line =
+      `Cannot use ${what}: the sockets of Deno cannot do that, ${why} (from flag --${flag})`;
+    assertEquals([sockets, events], [line, []]);
   }
 });
 

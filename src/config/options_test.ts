@@ -58,6 +58,9 @@ function needed(key: Key, mode: Mode): [Key, string][] {
   const partners: Partial<Record<Key, [Key, string]>> = {
     tlsCert: ["tlsKey", "k"],
     tlsKey: ["tlsCert", "c"],
+    clientCa: ["tlsCert", "c"],
+    upstreamCert: ["upstreamKey", "k"],
+    upstreamKey: ["upstreamCert", "c"],
     coordinatorUser: ["coordinatorPasswordFile", "p"],
     coordinatorPasswordFile: ["coordinatorUser", "u"],
     coordinatorCert: ["coordinatorKey", "k"],

@@ -168,9 +168,16 @@ function upstreamsOf(
     );
   }
   if (backup === undefined) found.warnings.push("there is no backup to fail over to");
-  if ((service.tlsCert === undefined) !== (service.tlsKey === undefined)) {
-    const [has, lacks] = service.tlsCert === undefined ? ["key", "cert"] : ["cert", "key"];
-    const origin = origins.tlsCert ?? origins.tlsKey;
-    found.errors.push(`Cannot use tls_${has} without tls_${lacks} (from ${origin})`);
+  // A certificate may be in one file with its key, so that only the files tell what is missing.
+  if (service.tlsKey !== undefined && service.tlsCert === undefined) {
+    found.errors.push(`Cannot use tls_key without tls_cert (from ${origins.tlsKey})`);
+  }
+  if ((service.upstreamCert === undefined) !== (service.upstreamKey === undefined)) {
+    const [has, lacks] = service.upstreamCert === undefined ? ["key", "cert"] : ["cert", "key"];
+    const origin = origins.upstreamCert ?? origins.upstreamKey;
+    found.errors.push(`Cannot use upstream_${has} without upstream_${lacks} (from ${origin})`);
+  }
+  if (service.clientCa !== undefined && service.tlsCert === undefined) {
+    found.errors.push(`Cannot use client_ca without tls_cert (from ${origins.clientCa})`);
   }
 }

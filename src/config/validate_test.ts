@@ -62,9 +62,17 @@ Deno.test("upstreams that are written alike get different names", () => {
   ]);
 });
 
-Deno.test("a certificate without its key, or a key without its certificate, is an error", () => {
-  assertEquals(errorsOf([...HTTP, "--tls-cert=c.pem"]), [
-    "Cannot use tls_cert without tls_key (from flag --tls-cert)",
+Deno.test("one half of what belongs together for TLS is an error", () => {
+  // The file may hold the key as well.
+  assertEquals(httpOf([...HTTP, "--tls-cert=c.pem"]).tlsCert, ["c.pem"]);
+  assertEquals(errorsOf([...HTTP, "--upstream-cert=c.pem"]), [
+    "Cannot use upstream_cert without upstream_key (from flag --upstream-cert)",
+  ]);
+  assertEquals(errorsOf([...HTTP, "--upstream-key=k.pem"]), [
+    "Cannot use upstream_key without upstream_cert (from flag --upstream-key)",
+  ]);
+  assertEquals(errorsOf([...HTTP, "--client-ca=c.pem"]), [
+    "Cannot use client_ca without tls_cert (from flag --client-ca)",
   ]);
   assertEquals(errorsOf([...HTTP, "--tls-key=k.pem"]), [
     "Cannot use tls_key without tls_cert (from flag --tls-key)",

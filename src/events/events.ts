@@ -203,6 +203,8 @@ export type Event =
   | { type: "proxyHeader.missing"; client: string; count: number }
   /** A client had `max` connections already; `count` were closed at once since the last event, of any client. */
   | { type: "client.limited"; client: string; max: number; count: number }
+  /** TLS handshakes of clients failed; `count` for this reason since the last event about it, the last one of `client`. */
+  | { type: "handshake.failed"; client: string; reason: string; count: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
   /** `upstream` is missing if the client got none. */
   | { type: "session.failed"; upstream?: string; client: string; reason: string }

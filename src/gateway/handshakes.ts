@@ -5,7 +5,7 @@
  * the most handshakes. A client that has begun gets as much time as a normal one needs on a slow network.
  */
 import type { Clock } from "../base/clock.ts";
-import type { TlsSocket, UnfinishedTls } from "../net/deno/unfinished_tls.ts";
+import type { TlsSocket } from "../net/deno/unfinished_tls.ts";
 
 /** The most handshakes at one time; fewer where few connections are allowed. */
 export const HANDSHAKES_MAX = 512;
@@ -19,12 +19,17 @@ const SLOW_MS = 2_000;
 /** The one to end is chosen among this many of the oldest, so that the search stays short. */
 const COMPARED_MAX = 32;
 
-/** The part of `UnfinishedTls` that is used here. */
-export type HandshakeSockets = Pick<UnfinishedTls, "end" | "isSilent">;
+/** How handshakes of one kind of connections are examined and ended; `UnfinishedTls` does it for those of Deno. */
+export interface HandshakeSockets<C> {
+  /** Ends it and closes its connection; `alike` are those that may be asked about soon. */
+  end(conn: C, alike: Iterable<C>): void;
+  /** True if its client has not sent the first message, as far as is known. */
+  isSilent(conn: C, alike: Iterable<C>): boolean;
+}
 
 /** A handshake that was added, to be passed to `delete` or `end`. */
-export interface Handshake {
-  readonly conn: TlsSocket;
+export interface Handshake<C = TlsSocket> {
+  readonly conn: C;
   readonly group: string;
   /** When it began, by the clock, in milliseconds. */
   readonly since: number;
@@ -33,17 +38,17 @@ export interface Handshake {
 }
 
 /** The handshakes of one listener. */
-export class Handshakes {
+export class Handshakes<C = TlsSocket> {
   readonly #clock: Clock;
-  readonly #sockets: HandshakeSockets;
+  readonly #sockets: HandshakeSockets<C>;
   /** In the order of their age, the oldest first. */
-  readonly #all = new Set<Handshake>();
+  readonly #all = new Set<Handshake<C>>();
   /** How many there are of each address. */
   readonly #groups = new Map<string, number>();
   readonly #max: number;
 
   /** `connectionsMax`: the most clients at one time. Handshakes do not count toward it. */
-  constructor(clock: Clock, connectionsMax: number, sockets: HandshakeSockets) {
+  constructor(clock: Clock, connectionsMax: number, sockets: HandshakeSockets<C>) {
     this.#clock = clock;
     this.#sockets = sockets;
     const part = Math.max(HANDSHAKES_MIN, Math.ceil(connectionsMax / 4));
@@ -60,7 +65,7 @@ export class Handshakes {
   }
 
   /** Adds a handshake that begins now; `address` is the client's. */
-  add(conn: TlsSocket, address: string): Handshake {
+  add(conn: C, address: string): Handshake<C> {
     const group = groupOf(address);
     this.#groups.set(group, (this.#groups.get(group) ?? 0) + 1);
     const handshake = { conn, group, since: this.#clock.now(), hasBegun: false };
@@ -69,7 +74,7 @@ export class Handshakes {
   }
 
   /** Removes a handshake that is over, whether it succeeded or not. */
-  delete(handshake: Handshake): void {
+  delete(handshake: Handshake<C>): void {
     if (!this.#all.delete(handshake)) return;
     const { group } = handshake;
     const left = this.#groups.get(group)! - 1;
@@ -78,7 +83,7 @@ export class Handshakes {
   }
 
   /** Ends a handshake that is not over, and closes its connection. */
-  end(handshake: Handshake): void {
+  end(handshake: Handshake<C>): void {
     if (!this.#all.has(handshake)) return;
     this.delete(handshake);
     this.#sockets.end(handshake.conn, this.#conns());
@@ -92,7 +97,7 @@ export class Handshakes {
   /** Ends a handshake that may be ended for others; false if there is none. */
   giveWay(): boolean {
     const now = this.#clock.now();
-    let chosen: Handshake | undefined;
+    let chosen: Handshake<C> | undefined;
     let slow = 0;
     for (const handshake of this.#all) {
       const ageMs = now - handshake.since;
@@ -107,18 +112,18 @@ export class Handshakes {
   }
 
   /** True if `one` must give way before `other`, which is older. */
-  #isBefore(one: Handshake, other: Handshake | undefined): boolean {
+  #isBefore(one: Handshake<C>, other: Handshake<C> | undefined): boolean {
     if (other === undefined) return true;
     if (one.hasBegun !== other.hasBegun) return other.hasBegun;
     return this.#groups.get(one.group)! > this.#groups.get(other.group)!;
   }
 
-  #hasBegun(handshake: Handshake): boolean {
+  #hasBegun(handshake: Handshake<C>): boolean {
     handshake.hasBegun ||= !this.#sockets.isSilent(handshake.conn, this.#conns());
     return handshake.hasBegun;
   }
 
-  *#conns(): Iterable<TlsSocket> {
+  *#conns(): Iterable<C> {
     for (const { conn } of this.#all) yield conn;
   }
 }

@@ -20,13 +20,23 @@ import type { Acceptee, ListeningPort, Sockets } from "../net/transport.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
-import type { HttpsServer } from "./tls/https_server.ts";
+import type { Https, HttpsServerSettings } from "./tls/https.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
 
 /** Limits that an operator may change. */
 export type ClientLimits = Partial<
   Pick<ServerLimits, "headMs" | "idleMs" | "bodyMs" | "writeMs" | "headBytesMax">
 >;
+
+/** How HTTPS is served. */
+export interface HttpsSettings {
+  /** At least one; the first is the default. Deno's TLS takes no other. */
+  readonly certificates: readonly TlsFiles[];
+  /** Certificates of the authorities by which clients must be certified, in PEM; not with Deno's TLS. */
+  readonly clientCa?: string | undefined;
+  /** Encrypts session tickets, the same in all threads; not with Deno's TLS. */
+  readonly ticketKeys: Uint8Array<ArrayBuffer>;
+}
 
 /** Where clients connect, and what they may do. */
 export interface ListenSettings {
@@ -42,7 +52,7 @@ export interface ListenSettings {
   /** The socket that another process has left for this address. */
   readonly received?: ReceivedPort | undefined;
   /** HTTPS if given. */
-  readonly tls?: TlsFiles | undefined;
+  readonly tls?: HttpsSettings | undefined;
 }
 
 /** What a port of the gateway needs from outside. */
@@ -74,6 +84,10 @@ export interface ListenCounters {
   readonly unannounced: number;
   /** Exchanges and connections that a bug ended, without those that the gateway counts itself. */
   readonly faulted: number;
+  /** TLS handshakes that succeeded, those of them that resumed a session, and those that failed. */
+  readonly handshakes: number;
+  readonly resumed: number;
+  readonly handshakesFailed: number;
 }
 
 /** What can change at a port that is open. */
@@ -83,8 +97,8 @@ export interface PortChange {
   /** Connections that one client may have, where that is limited. */
   readonly perClientMax?: number | undefined;
   readonly accessLog?: AccessLog | undefined;
-  /** For HTTPS. */
-  readonly tls?: TlsFiles | undefined;
+  /** For HTTPS: used from the next handshake on. They must have been found good. */
+  readonly tls?: HttpsSettings | undefined;
 }
 
 /** A port that is served. */
@@ -146,32 +160,30 @@ export async function listen(
       ...clientLimit === undefined ? {} : { clientLimit },
     });
   let text = formatAddress(settings.address);
-  let server: Server;
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
   // Usually descriptors are short, and each idle connection holds one.
   const onShortage = () => {
-    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || secure?.relieve()); i++);
+    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || secure?.relieve() === true); i++);
   };
   const announced = Announced.of(settings, context);
-  let secure: HttpsServer | undefined;
-  let port: HttpPort | string;
-  if (tls === undefined) {
-    server = serverFor(undefined, clientLimit);
-    port = await sockets.listen(settings.address, announced?.before(server) ?? server, {
+  const secure = tls === undefined
+    ? undefined
+    : await httpsOn(context, { ...common, serve, publish, connectionsMax });
+  const server: Server = secure === undefined
+    ? serverFor(undefined, clientLimit)
+    : serverFor(secure);
+  const accept = { onAcceptFailed, onShortage, ...binding };
+  const port = secure === undefined
+    ? await sockets.listen(settings.address, announced?.before(server) ?? server, {
       clock,
-      onAcceptFailed,
-      onShortage,
-      ...binding,
+      ...accept,
       warn: (warning) => publish({ type: "config.warned", warning }),
+    })
+    : await secure.listen(settings.address, tls!, {
+      ...{ server, clientLimit, announced, sockets },
+      ...accept,
     });
-  } else {
-    const https = await import("./tls/https_server.ts");
-    secure = new https.HttpsServer(clock, { ...common, serve, publish, connectionsMax });
-    server = serverFor(secure);
-    const parts = { server, clientLimit, announced, sockets, onAcceptFailed, onShortage };
-    port = await secure.listen(settings.address, tls, parts);
-  }
   if (typeof port === "string") return port;
   text = formatAddress(port.address);
   publish({ type: "port.opened", address: text });
@@ -181,16 +193,28 @@ export async function listen(
     if (change.perClientMax !== undefined) clientLimit?.setMax(change.perClientMax);
     secure?.configure(change);
   };
-  return listeningOn(port, server, { troubles, announced, configure }, context);
+  return listeningOn(port, server, { troubles, announced, secure, configure }, context);
+}
+
+/** HTTPS by the sockets themselves where they can, else by Deno. */
+async function httpsOn(
+  { clock, sockets }: ListenContext,
+  settings: HttpsServerSettings,
+): Promise<Https> {
+  if (sockets.terminator === undefined) {
+    return new (await import("./tls/https_server.ts")).HttpsServer(clock, settings);
+  }
+  return new (await import("./tls/own_https.ts")).OwnHttps(clock, settings);
 }
 
 /** An open port, for the service that owns it. */
 function listeningOn(
   port: HttpPort,
   server: Server,
-  { troubles, announced, configure }: {
+  { troubles, announced, secure, configure }: {
     readonly troubles: ServerTroubles;
     readonly announced: Announced | undefined;
+    readonly secure: Https | undefined;
     readonly configure: (change: PortChange) => void;
   },
   { clock, publish, clientLimit }: ListenContext,
@@ -203,9 +227,11 @@ function listeningOn(
     configure,
     counters: () => {
       const { refused, faulted } = troubles;
+      const { handshakes, resumed, failed } = secure?.counts ?? NO_HANDSHAKES;
       const overLimit = clientLimit?.refused ?? 0;
       const unannounced = announced?.count ?? 0;
-      return { accepted: server.accepted, refused, overLimit, unannounced, faulted };
+      const ofServer = { accepted: server.accepted, refused, overLimit, unannounced, faulted };
+      return { ...ofServer, handshakes, resumed, handshakesFailed: failed };
     },
     passed: () => port.passed?.(),
     leave(drainMs, now) {
@@ -271,6 +297,8 @@ class Announced {
     this.#acceptee?.close();
   }
 }
+
+const NO_HANDSHAKES = { handshakes: 0, resumed: 0, failed: 0 };
 
 /** Idle connections closed at once when nobody can be accepted. */
 const GIVE_WAY_MAX = 64;

@@ -257,6 +257,11 @@ export class Server implements CoarseTimed {
     this.#changes.clear();
   }
 
+  /** The same for one that had a place by `makeRoom`. */
+  otherLeft(): void {
+    this.options.semaphore?.release();
+    this.permitsChanged();
+  }
   tick(now: number): void {
     while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
     const isCrowded = !this.hasRoom;

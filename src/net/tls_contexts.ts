@@ -3,21 +3,24 @@ import { isIp } from "../base/ip.ts";
 import { TlsClientContext, type TlsPeer } from "../linux/tls_client.ts";
 import type { DialOptions, DialTls } from "./transport.ts";
 
-/** One context for each `DialTls`, of one thread. */
+/** One context for each content of a `DialTls`, of one thread. */
 export class TlsContexts {
-  readonly #all = new Map<DialTls, TlsClientContext>();
+  readonly #all = new Map<string, TlsClientContext>();
+  readonly #known = new WeakMap<DialTls, TlsClientContext>();
 
   /** Throws a `PemError` if a certificate cannot be used. */
   of(tls: DialTls): TlsClientContext {
-    const known = this.#all.get(tls);
-    if (known !== undefined) return known;
+    const known = this.#known.get(tls);
+    if (known?.isOver === false) return known;
     const { caCerts = [], systemCerts, certificate } = tls;
-    const context = new TlsClientContext({
+    const key = JSON.stringify([caCerts, systemCerts, certificate]);
+    const context = this.#all.get(key) ?? new TlsClientContext({
       caCerts: [...caCerts, ...systemCerts ?? []],
       trustsSystem: systemCerts === undefined,
       certificate,
     });
-    this.#all.set(tls, context);
+    this.#all.set(key, context);
+    this.#known.set(tls, context);
     return context;
   }
 

@@ -7,7 +7,8 @@ opensslTest(
   "what upstreams have in common is made once for each service, and again after the end",
   () => {
     const contexts = new TlsContexts();
-    const [one, two] = [{ systemCerts: [] }, { systemCerts: [] }];
+    const [one, two] = [{ systemCerts: [] }, { systemCerts: undefined }];
+    assertStrictEquals(contexts.of({ systemCerts: [] }), contexts.of(one));
     const first = contexts.of(one);
     assertStrictEquals(contexts.of(one), first);
     assertEquals(contexts.of(two) === first, false);

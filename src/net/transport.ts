@@ -10,6 +10,8 @@ import type { Conn, Dial } from "./conn.ts";
 import type { PassedListener, ReceivedPort } from "./handover.ts";
 import type { Resolver } from "./resolve.ts";
 
+export type { CertifiedKey, TlsServerSettings };
+
 /** How to reach an upstream, with or without TLS. */
 export interface PlainDialOptions {
   readonly hostname: string;
@@ -45,6 +47,8 @@ export interface TlsHandshake {
   readonly protocol: Promise<string>;
   /** True once the client has sent something. */
   readonly hasBegun: boolean;
+  /** True if it has resumed an earlier session; known when it is over. */
+  readonly isResumed: boolean;
   /** Ends it, if it is still under way, and closes the connection. */
   end(): void;
 }

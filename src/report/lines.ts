@@ -83,6 +83,10 @@ export const ROWS: LineRows<Event["type"]> = {
       `client ${e.client} has ${e.max} connections, as many as it may; ` +
       `${e.count} connection${e.count === 1 ? " was" : "s were"} closed at once`,
   },
+  "handshake.failed": {
+    level: "debug",
+    line: (e) => `TLS handshakes failed (${e.count}), the last one of ${e.client}: ${e.reason}`,
+  },
   "accessLog.lost": {
     level: "warn",
     line: (e) =>

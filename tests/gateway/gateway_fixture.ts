@@ -15,7 +15,10 @@ import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
+import { newTicketKeys } from "../../src/app/certificates.ts";
 import { denoSockets } from "../../src/net/deno/transport.ts";
+import { linuxSockets } from "../../src/net/linux/transport.ts";
+import type { Engine } from "../harness/scenario.ts";
 import type { LookUp } from "../../src/net/look_up.ts";
 import { Resolver } from "../../src/net/resolve.ts";
 import type { Sockets } from "../../src/net/transport.ts";
@@ -168,7 +171,8 @@ export interface GatewayFixtureOptions extends Partial<GatewaySettings> {
   /** Whether other upstreams than the active one may be used; true by default. */
   readonly standIn?: boolean;
   readonly backup?: (request: Request) => Promise<Response>;
-  readonly tls?: TlsFiles;
+  /** Serves HTTPS, with the sockets of this engine unless `sockets` says otherwise. */
+  readonly tls?: TlsFiles & { readonly relay?: Engine };
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
   /** Is called with each exchange before the gateway. */
   readonly meddle?: (exchange: GatewayEnv["downstream"]) => void;
@@ -217,7 +221,9 @@ export class GatewayFixture implements AsyncDisposable {
   }
 
   private constructor(ports: readonly number[], options: GatewayFixtureOptions) {
-    const sockets = this.#sockets = options.sockets?.() ?? denoSockets;
+    const isOwn = options.tls?.relay === "splice";
+    const makeSockets = options.sockets ?? (isOwn ? () => linuxSockets(realClock) : undefined);
+    const sockets = this.#sockets = makeSockets?.() ?? denoSockets;
     const clock = options.clock ?? realClock;
     const deadlines = new Deadlines(clock);
     const { basePath = "", host, preserveHost = false, headers = [] } = options;
@@ -268,7 +274,7 @@ export class GatewayFixture implements AsyncDisposable {
       {
         address: { kind: "tcp", host: "127.0.0.1", port: 0 },
         connectionsMax: 1_000,
-        tls: options.tls,
+        tls: options.tls && { certificates: [options.tls], ticketKeys: newTicketKeys() },
       },
       {
         clock,

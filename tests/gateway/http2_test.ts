@@ -1,7 +1,6 @@
 /** HTTP/2 toward clients, where it differs from HTTP/1.1: absent bodies, and the connection preface. */
 import { assertEquals } from "@std/assert";
 import { connect } from "node:http2";
-import { ENGINES } from "../harness/scenario.ts";
 import { tlsTest, withHttp2Client } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
@@ -14,7 +13,6 @@ import {
   type RunningServer,
   sendText,
 } from "./gateway_fixture.ts";
-import { SOCKETS } from "./both_sockets.ts";
 
 /** Answers each complete request with its bytes, one connection after another. */
 function echoOfHeads(heads: string[]): RunningServer {
@@ -193,43 +191,38 @@ if (hasCurl) {
   });
 }
 
-for (const engine of ENGINES) {
-  tlsTest(
-    `[${engine}] a login for a connection, made over HTTP/2, ends with its response`,
-    async (tls) => {
-      const ended: Record<string, () => void> = {};
-      const endOf = (name: string) => new Promise<void>((resolve) => ended[name] = resolve);
-      await using up = rawUpstream(async (conn) => {
-        let name = "nobody";
-        for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
-          name = /authorization: negotiate (\w+)/i.exec(head)?.[1] ?? name;
-          await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`);
-        }
-        ended[name]?.();
-      });
-      await using fixture = await GatewayFixture.start([up.port], {
-        tls,
-        sockets: SOCKETS[engine],
-      });
-      await fixture.open(0);
-      const [alice, bob] = [endOf("alice"), endOf("bob")];
-      await withHttp2Client(tls, async (client) => {
-        const ask = async (name?: string) => {
-          const headers = name === undefined ? {} : { authorization: `Negotiate ${name}` };
-          const url = `https://localhost:${fixture.port}/`;
-          return await (await fetch(url, { client, headers })).text();
-        };
-        assertEquals([await ask("alice"), await ask(), await ask("bob")], [
-          "alice",
-          "nobody",
-          "bob",
-        ]);
-        await withTestDeadline(
-          "both connections to the upstream to end",
-          Promise.all([alice, bob]),
-        );
-        assertEquals([await ask(), await ask()], ["nobody", "nobody"]);
-      });
-    },
-  );
-}
+tlsTest(
+  "a login for a connection, made over HTTP/2, ends with its response",
+  async (tls) => {
+    const ended: Record<string, () => void> = {};
+    const endOf = (name: string) => new Promise<void>((resolve) => ended[name] = resolve);
+    await using up = rawUpstream(async (conn) => {
+      let name = "nobody";
+      for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
+        name = /authorization: negotiate (\w+)/i.exec(head)?.[1] ?? name;
+        await sendText(conn, `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`);
+      }
+      ended[name]?.();
+    });
+    await using fixture = await GatewayFixture.start([up.port], { tls });
+    await fixture.open(0);
+    const [alice, bob] = [endOf("alice"), endOf("bob")];
+    await withHttp2Client(tls, async (client) => {
+      const ask = async (name?: string) => {
+        const headers = name === undefined ? {} : { authorization: `Negotiate ${name}` };
+        const url = `https://localhost:${fixture.port}/`;
+        return await (await fetch(url, { client, headers })).text();
+      };
+      assertEquals([await ask("alice"), await ask(), await ask("bob")], [
+        "alice",
+        "nobody",
+        "bob",
+      ]);
+      await withTestDeadline(
+        "both connections to the upstream to end",
+        Promise.all([alice, bob]),
+      );
+      assertEquals([await ask(), await ask()], ["nobody", "nobody"]);
+    });
+  },
+);

@@ -266,16 +266,16 @@ Deno.test("a file that cannot be read is a configuration error that names the op
 });
 
 tlsTest("an https upstream is trusted with --ca-file, and not without it", async (tls) => {
-  const { cert, key, certPath } = tls;
+  const { cert, key, certPath, relay } = tls;
   const up = createServer({ cert, key }, (_, response) => response.end("secret"));
   await new Promise<void>((resolve) => up.listen(0, "127.0.0.1", resolve));
   const primary = `--primary=https://localhost:${(up.address() as AddressInfo).port}`;
   {
-    await using front = await Front.start([primary, `--ca-file=${certPath}`]);
+    await using front = await Front.start([primary, `--ca-file=${certPath}`, `--relay=${relay}`]);
     assertEquals((await front.ask("/")).body.includes("secret"), true);
   }
   {
-    await using front = await Front.start([primary, "--hold=50ms"]);
+    await using front = await Front.start([primary, "--hold=50ms", `--relay=${relay}`]);
     assertEquals((await front.ask("/")).status, 503);
   }
   up.closeAllConnections();
@@ -287,7 +287,9 @@ tlsTest("--tls-cert and --tls-key serve HTTPS, and neither works alone", async (
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   const cert = `--tls-cert=${tls.certPath}`;
   {
-    await using front = await Front.start([primary, cert, `--tls-key=${tls.keyPath}`]);
+    await using front = await Front.start([
+      ...[primary, cert, `--tls-key=${tls.keyPath}`, `--relay=${tls.relay}`],
+    ]);
     using client = Deno.createHttpClient({ caCerts: [tls.cert] });
     const headers = { "x-real": "1" };
     const answer = await fetch(`https://localhost:${front.port}/x`, { client, headers });

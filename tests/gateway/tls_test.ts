@@ -96,6 +96,7 @@ tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
   assertEquals(await withTestDeadline("the echo", readAllText(conn)), "ping");
 });
 
+// With the system's OpenSSL the files are watched by the service: `app/certificates_test.ts`.
 tlsTest("a certificate that changes is served to new clients, a broken one is not", async (tls) => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   const clock = new ManualClock();
@@ -134,4 +135,4 @@ tlsTest("a certificate that changes is served to new clients, a broken one is no
     assertEquals(await isServed(tls), false);
   }
   await Deno.remove(folder, { recursive: true });
-});
+}, ["stream"]);

@@ -216,7 +216,12 @@ tlsTest(
     await using upstream = await nodeUpstream((request, response) => {
       response.end(`seen ${request.headers["x-forwarded-for"]}`);
     });
-    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, "accept-proxy": "any" };
+    const flags = {
+      "tls-cert": tls.certPath,
+      "tls-key": tls.keyPath,
+      relay: tls.relay,
+      "accept-proxy": "any",
+    };
     const primary = { url: `http://127.0.0.1:${upstream.port}` };
     await using proxy = await startWebProxy({ primary, flags });
     const port = Number(proxy.address.split(":")[1]);

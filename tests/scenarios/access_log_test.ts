@@ -207,6 +207,7 @@ tlsTest("the access log shows requests over HTTP/2", async (tls) => {
   const flags = {
     "tls-cert": tls.certPath,
     "tls-key": tls.keyPath,
+    relay: tls.relay,
     "access-log": folder.at("access.log"),
     "access-log-format": "json",
   };

@@ -118,7 +118,7 @@ for (const relay of ENGINES) {
 
 tlsTest("a client of HTTPS has as many connections as the limit allows", async (tls) => {
   await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, ...LIMIT };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay, ...LIMIT };
   await using proxy = await startWebProxy({ primary, flags });
   const question = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
   const open = (localAddress: string, address: string) => {

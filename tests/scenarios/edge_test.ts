@@ -98,6 +98,7 @@ tlsTest("over HTTP/2 requests get an id, too, and trusted proxies are trusted", 
   const flags = {
     "tls-cert": tls.certPath,
     "tls-key": tls.keyPath,
+    relay: tls.relay,
     "request-id": true,
     "trusted-proxies": "127.0.0.1",
   } as const;

@@ -85,6 +85,7 @@ tlsTest("--max-head and --keep-alive-timeout also apply to HTTP/2", async (tls) 
   const flags = {
     "tls-cert": tls.certPath,
     "tls-key": tls.keyPath,
+    relay: tls.relay,
     "max-head": "1KB",
     "keep-alive-timeout": "300ms",
   };

@@ -264,7 +264,7 @@ for (const version of [1, 2]) {
       const file = await folder.write("page", "");
       await Deno.truncate(file, HUGE_BYTES);
       const primary = { url: `http://127.0.0.1:${unusedPort()}` };
-      const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+      const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
       await using proxy = await startWebProxy({
         primary,
         backups: [`file://${folder.path}`],

@@ -40,7 +40,7 @@ for (const [name, how] of Object.entries(KINDS)) {
 
 tlsTest("a stop under load loses no request over HTTPS", async (tls) => {
   await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
   await using proxy = await startWebProxy({ primary, flags });
   const options = {
     hostname: "localhost",
@@ -71,7 +71,7 @@ async function askOverHttp2(url: string, caCert: string, count: SteadyCount): Pr
 
 tlsTest("a stop under load loses no request over HTTP/2", async (tls) => {
   await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
   for (let round = 0; round < 3; round++) {
     await using proxy = await startWebProxy({ primary, flags });
     const url = `https://localhost:${proxy.address.split(":")[1]}/`;

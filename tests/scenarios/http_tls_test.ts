@@ -27,7 +27,7 @@ async function connectTls(
 tlsTest("--tls-cert and --tls-key serve HTTPS over HTTP/2 through failover", async (tls) => {
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
   await using proxy = await startWebProxy({ primary, backups: [backup], flags });
   const { conn, agreed } = await connectTls(proxy, tls.cert, "h2");
   conn.close();
@@ -50,7 +50,7 @@ tlsTest("--tls-cert and --tls-key serve HTTPS over HTTP/2 through failover", asy
 
 tlsTest("over HTTPS, a client of HTTP/1.1 has its keep-alive and its WebSocket", async (tls) => {
   await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
   await using proxy = await startWebProxy({ primary, flags });
   const { conn, agreed } = await connectTls(proxy, tls.cert, "http/1.1");
   assertEquals(agreed, "http/1.1");
@@ -90,6 +90,6 @@ tlsTest(
     const args = ["--primary", "http://a.example", "--listen", listen, "--tls-cert", tls.certPath];
     const run = await runProxy(args);
     assertEquals(run.code, 2);
-    assertStringIncludes(run.stderr.join("\n"), "without tls_key");
+    assertStringIncludes(run.stderr.join("\n"), "there is no tls_key for it");
   },
 );

@@ -54,7 +54,7 @@ function assertNoTrace({ log }: WebProxy): void {
 tlsTest("idle HTTP/2 clients and few descriptors do not end the proxy or requests", async (tls) => {
   if (!isInstalled("prlimit")) return;
   await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
   for (const limit of [48, 60]) {
     const under = ["prlimit", `--nofile=${limit}:${limit}`];
     await using proxy = await startWebProxy({ primary, flags, under });
@@ -83,7 +83,7 @@ tlsTest(
   "clients that begin no handshake do not keep other clients from being served over HTTPS",
   async (tls) => {
     await using primary = await WebUpstream.start("primary");
-    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
     for (const most of ["10000", "20"]) {
       await using proxy = await startWebProxy({
         primary,
@@ -113,7 +113,7 @@ tlsTest(
 tlsTest("also with few descriptors silent clients are ended and others served", async (tls) => {
   if (!isInstalled("prlimit")) return;
   await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
   const under = ["prlimit", "--nofile=96:96"];
   await using proxy = await startWebProxy({ primary, flags, under });
   const silent: Deno.Conn[] = [];
@@ -142,7 +142,12 @@ tlsTest(
   "over HTTP/2, too, idle connections are closed and the proxy's own endpoints answer at the limit",
   async (tls) => {
     await using primary = await WebUpstream.start("primary");
-    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, "max-connections": "2" };
+    const flags = {
+      "tls-cert": tls.certPath,
+      "tls-key": tls.keyPath,
+      relay: tls.relay,
+      "max-connections": "2",
+    };
     await using proxy = await startWebProxy({ primary, flags });
     const url = `https://localhost:${portOf(proxy)}`;
     const idle = [await idleH2(proxy, tls.cert), await idleH2(proxy, tls.cert)];
@@ -177,7 +182,7 @@ tlsTest(
 
 tlsTest("many clients that make their handshakes at once are all served", async (tls) => {
   await using primary = await WebUpstream.start("primary");
-  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+  const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
   await using proxy = await startWebProxy({ primary, flags });
   const options = { hostname: "localhost", port: portOf(proxy), caCerts: [tls.cert] };
   // More than the maximum of concurrent handshakes of one address.

@@ -142,10 +142,18 @@ Deno.test("--check-config prints the same warnings about triggers as the log of 
 });
 
 Deno.test("an engine that cannot serve a configuration is reported before anything starts", async () => {
-  await refused(
-    ["--primary", "https://127.0.0.1:1", ...BACKUP, "--relay", "splice"],
-    /Cannot use the relay engine splice: .* \(from flag --relay\)$/,
-  );
+  await using folder = await Folder.make();
+  // Where the loader looks first there is a file that is no library.
+  await folder.write("libssl.so.3", "no library");
+  const args = ["--primary", "https://127.0.0.1:1", ...BACKUP, "--relay", "splice"];
+  for (const more of [[], ["--check-config"]]) {
+    const run = await runProxy([...args, ...more], { LD_LIBRARY_PATH: folder.path });
+    assertEquals([run.code, run.stderr.length, run.stdout.length], [2, 1, 0]);
+    assertMatch(
+      run.stderr[0]!,
+      /^failover: Cannot use the relay engine splice: .*libssl.* \(from flag --relay\)$/,
+    );
+  }
 });
 
 Deno.test("a file that several services share is reported once", async () => {

@@ -44,7 +44,7 @@ tlsTest(
   "connections that are reset in the queue do not block other clients over HTTPS",
   async (tls) => {
     await using primary = await WebUpstream.start("primary");
-    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
     await using proxy = await startWebProxy({ primary, flags });
     const port = portOf(proxy.address);
     await resetInQueue(proxy.pid, port, 200);

@@ -46,6 +46,16 @@ export const HTTP_OPTIONS = {
     own: true,
     fixed: "a port that is open stays open",
   }),
-  tlsCert: http(path, "Certificate chain to serve HTTPS with (PEM)"),
-  tlsKey: http(path, "Private key of that certificate (PEM)"),
+  tlsCert: http(
+    list(path, "PATH"),
+    "Certificate chain to serve HTTPS with (PEM), or a folder of NAME.crt and NAME.key. May be given several times: the name that a client asks for chooses",
+  ),
+  tlsKey: http(
+    list(path, "PATH"),
+    "Private key of that certificate (PEM); for several, in the same order",
+  ),
+  clientCa: http(
+    path,
+    "Certificates of the authorities by which clients must be certified, over HTTPS (PEM)",
+  ),
 };

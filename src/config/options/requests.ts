@@ -58,6 +58,8 @@ export const REQUEST_OPTIONS = {
     },
   ),
   caFile: requests(path, "Certificates of authorities to trust for upstreams (PEM)"),
+  upstreamCert: requests(path, "Certificate to show to upstreams that ask for one (PEM)"),
+  upstreamKey: requests(path, "Private key of that certificate (PEM)"),
   trustedProxies: requests(
     list(network, "CIDR,…"),
     "Proxies before this one: what their X-Forwarded-* and Forwarded say of a client is kept and extended, from others it is replaced; clients on a unix socket count as trusted",

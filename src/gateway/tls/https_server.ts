@@ -1,14 +1,12 @@
 /** The HTTPS part of a service, beside its HTTP/1.1 server: the port, handshakes under way, and HTTP/2. */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { Publish } from "../../events/events.ts";
-import type { Acceptee, ListeningPort, Sockets } from "../../net/transport.ts";
-import type { ClientLimit } from "../../net/client_limit.ts";
-import type { Server } from "../../http1/server.ts";
+import type { ListeningPort } from "../../net/transport.ts";
 import { UnfinishedTls } from "../../net/deno/unfinished_tls.ts";
 import { Handshakes } from "../handshakes.ts";
-import { Http2, type Http2Parts } from "./http2.ts";
-import type { HttpPort, PortChange } from "../listen.ts";
+import { Http2 } from "./http2.ts";
+import type { Https, HttpsPortParts, HttpsServerSettings } from "./https.ts";
+import type { HttpPort, HttpsSettings, PortChange } from "../listen.ts";
 import { ClientsByPort, TlsFront } from "./announced_tls.ts";
 import { type TlsFiles, TlsListener, type TlsParts } from "./listen_tls.ts";
 
@@ -16,20 +14,8 @@ import { type TlsFiles, TlsListener, type TlsParts } from "./listen_tls.ts";
 const LAST_HANDSHAKES_MS = 1_000;
 const POLL_MS = 10;
 
-/** What HTTPS needs in addition to the settings of its listener. */
-export interface HttpsServerSettings extends Http2Parts {
-  /** The most clients at one time. */
-  readonly connectionsMax: number;
-  readonly publish: Publish;
-}
-
-/** Puts the reading of PROXY protocol headers before what serves connections. */
-interface AnnouncedBefore {
-  before(inner: Acceptee): Acceptee;
-}
-
-/** HTTPS of one service. */
-export class HttpsServer {
+/** HTTPS of one service by Deno's TLS. */
+export class HttpsServer implements Https {
   readonly #clock: Clock;
   readonly #settings: HttpsServerSettings;
   readonly #unfinished = new UnfinishedTls();
@@ -47,7 +33,8 @@ export class HttpsServer {
   /** Other limits and another certificate are in force for connections from now on. */
   configure({ limits, tls }: Pick<PortChange, "limits" | "tls">): void {
     if (limits !== undefined) this.#http2.setLimits(limits);
-    if (tls !== undefined) this.#listener?.useFiles(tls);
+    const files = tls?.certificates[0];
+    if (files !== undefined) this.#listener?.useFiles(files);
   }
 
   /** Connections that count in addition to those of the server. Handshakes have a separate limit. */
@@ -65,21 +52,12 @@ export class HttpsServer {
     return this.#handshakes.giveWay() || this.#http2.giveWay();
   }
 
-  /** Listens and serves. Resolves with the reason, for a person, if it cannot; then everything is closed. */
   async listen(
     asked: Address,
-    files: TlsFiles,
-    parts: {
-      readonly server: Server;
-      readonly clientLimit: ClientLimit | undefined;
-      readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
-      readonly onShortage: () => void;
-      /** What reads a PROXY protocol header at the beginning of each connection, if there is to be one. */
-      readonly announced: AnnouncedBefore | undefined;
-      /** Where connections with a header come from. */
-      readonly sockets: Sockets;
-    },
+    { certificates: [files] }: HttpsSettings,
+    parts: HttpsPortParts,
   ): Promise<HttpPort | string> {
+    if (files === undefined) throw new Error("HTTPS without a certificate");
     if (parts.announced === undefined) return await this.#listen(asked, files, parts);
     if (asked.kind !== "tcp") return await this.#listen(asked, files, parts);
     const clients = new ClientsByPort(this.#clock);

@@ -69,6 +69,9 @@ export class LinuxTerminator implements TlsTerminator {
       get hasBegun() {
         return session.hasBegun;
       },
+      get isResumed() {
+        return session.isResumed;
+      },
       end: () => linux.reset(),
     };
   }

@@ -1,0 +1,205 @@
+/**
+ * The certificates of an HTTPS service: which files they are in, and what to do when these change. Part of the
+ * composition root.
+ */
+import type { Clock } from "../base/clock.ts";
+import { inFileTime } from "../base/file_time.ts";
+import type { Publish } from "../events/events.ts";
+import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
+import type { HttpsSettings } from "../gateway/listen.ts";
+import { TICKET_KEYS_BYTES } from "../linux/tls_server.ts";
+
+/** What the options name. */
+export interface CertificatePaths {
+  /** Files with chains, or folders with such files. */
+  readonly tlsCert?: readonly string[] | undefined;
+  /** The keys of those that are files, in the same order; none for a file that holds its key as well. */
+  readonly tlsKey?: readonly string[] | undefined;
+  readonly clientCa?: string | undefined;
+}
+
+/** A certificate and its key that belong together, by their paths. */
+export interface CertificatePair {
+  readonly certPath: string;
+  readonly keyPath: string;
+}
+
+/** A pair is missing one part; the message says which, for a person. */
+export class PairError extends Error {
+  override readonly name = "PairError";
+
+  constructor(readonly key: "tlsCert" | "tlsKey", readonly path: string, message: string) {
+    super(message);
+  }
+}
+
+/** More files than this in a folder are not taken for certificates, but for a mistake. */
+const PAIRS_MAX = 10_000;
+/** How often the files are read, in milliseconds. */
+const POLL_MS = 10_000;
+
+/** New keys for tickets. */
+export function newTicketKeys(): Uint8Array<ArrayBuffer> {
+  return crypto.getRandomValues(new Uint8Array(TICKET_KEYS_BYTES));
+}
+
+/**
+ * The pairs of files. In a folder, `NAME.crt` or `NAME.pem` has its key in `NAME.key` or holds it itself; files
+ * without a key are left out. Throws a `PairError`, and errors of the file system.
+ */
+export async function findPairs(
+  { tlsCert = [], tlsKey = [] }: CertificatePaths,
+  clock: Clock,
+): Promise<CertificatePair[]> {
+  const keys = [...tlsKey];
+  const pairs: CertificatePair[] = [];
+  for (const path of tlsCert) {
+    const isFolder = await inFileTime(Deno.stat(path), clock)
+      .then(({ isDirectory }) => isDirectory, () => false);
+    if (isFolder) pairs.push(...await pairsIn(path, clock));
+    else {
+      const keyPath = keys.shift() ?? await ownKey(path, clock);
+      if (keyPath === undefined) throw new PairError("tlsCert", path, "there is no tls_key for it");
+      pairs.push({ certPath: path, keyPath });
+    }
+  }
+  if (keys[0] !== undefined) {
+    throw new PairError("tlsKey", keys[0], "there is no tls_cert for it");
+  }
+  return pairs;
+}
+
+async function pairsIn(folder: string, clock: Clock): Promise<CertificatePair[]> {
+  const names = new Set<string>();
+  const entries = Deno.readDir(folder)[Symbol.asyncIterator]();
+  for (;;) {
+    const { done, value } = await inFileTime(entries.next(), clock);
+    if (done || names.size > PAIRS_MAX) break;
+    names.add(value.name);
+  }
+  const pairs: CertificatePair[] = [];
+  for (const name of [...names].sort()) {
+    if (!/\.(crt|pem)$/.test(name)) continue;
+    const key = name.replace(/\.(crt|pem)$/, ".key");
+    const certPath = `${folder}/${name}`;
+    const keyPath = names.has(key) ? `${folder}/${key}` : await ownKey(certPath, clock);
+    if (keyPath !== undefined) pairs.push({ certPath, keyPath });
+  }
+  if (pairs.length > 0) return pairs;
+  throw new PairError(
+    "tlsCert",
+    folder,
+    "it holds no certificate with its key (NAME.crt, NAME.key)",
+  );
+}
+
+/** The path itself if the file holds a private key as well. */
+async function ownKey(path: string, clock: Clock): Promise<string | undefined> {
+  const text = await inFileTime(Deno.readTextFile(path), clock).catch(() => "");
+  return /^-----BEGIN (\w+ )*PRIVATE KEY-----/m.test(text) ? path : undefined;
+}
+
+/** Reads the files. Throws as `findPairs` does. */
+async function readAll(paths: CertificatePaths, clock: Clock): Promise<Contents> {
+  const certificates: TlsFiles[] = [];
+  for (const { certPath, keyPath } of await findPairs(paths, clock)) {
+    const [cert, key] = await Promise.all(
+      [certPath, keyPath].map((path) => inFileTime(Deno.readTextFile(path), clock)),
+    );
+    certificates.push({ certPath, keyPath, cert: cert!, key: key! });
+  }
+  const { clientCa: path } = paths;
+  const clientCa = path === undefined
+    ? undefined
+    : await inFileTime(Deno.readTextFile(path), clock);
+  return { certificates, clientCa };
+}
+
+type Contents = Pick<HttpsSettings, "certificates" | "clientCa">;
+
+/** What the watch of certificates needs from outside. */
+export interface CertificateWatchParts {
+  readonly clock: Clock;
+  readonly publish: Publish;
+  /** Why these cannot be used, for a person; undefined if they can. */
+  readonly objection: (tls: HttpsSettings) => string | undefined;
+  /** Takes new certificates over. */
+  readonly use: (tls: HttpsSettings) => void;
+}
+
+/** Reads the certificates of a service again and again, and takes over those that have changed. */
+export class CertificateWatch implements Disposable {
+  readonly #paths: CertificatePaths;
+  readonly #parts: CertificateWatchParts;
+  #current: HttpsSettings;
+  /** Why those that were read last cannot be used; reported once. */
+  #complaint: string | undefined;
+  #cancel = () => {};
+  #isOver = false;
+
+  /** `current`: those that are in use. */
+  constructor(paths: CertificatePaths, current: HttpsSettings, parts: CertificateWatchParts) {
+    this.#paths = paths;
+    this.#current = current;
+    this.#parts = parts;
+    this.#later();
+  }
+
+  /** Reads them now. Resolves with the reason, for a person, if they cannot be used; the old ones stay then. */
+  async reload(): Promise<string | undefined> {
+    const { clock, objection, use } = this.#parts;
+    try {
+      const contents = await readAll(this.#paths, clock);
+      if (this.#isOver || isSame(contents, this.#current)) return this.#complain(undefined);
+      const next = withKeys(contents, this.#current);
+      const why = objection(next);
+      if (why !== undefined) return this.#complain(why);
+      use(next);
+      this.#current = next;
+      return this.#complain(undefined);
+    } catch (error) {
+      return this.#complain(reasonOf(error));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#cancel();
+  }
+
+  /** Publishes a reason that is new. */
+  #complain(reason: string | undefined): string | undefined {
+    if (reason !== undefined && reason !== this.#complaint && !this.#isOver) {
+      const warning = `the old certificates stay in use: ${reason}`;
+      this.#parts.publish({ type: "config.warned", warning });
+    }
+    return this.#complaint = reason;
+  }
+
+  #later(): void {
+    this.#cancel = this.#parts.clock.after(POLL_MS, async () => {
+      await this.reload();
+      if (!this.#isOver) this.#later();
+    });
+  }
+}
+
+/**
+ * The settings with the keys for tickets of those before. If clients are certified by another authority now, the keys
+ * are new: those whose authority is not trusted any more must not resume a session.
+ */
+export function withKeys(contents: Contents, before: HttpsSettings | undefined): HttpsSettings {
+  const isKept = before !== undefined && contents.clientCa === before.clientCa;
+  return { ...contents, ticketKeys: isKept ? before.ticketKeys : newTicketKeys() };
+}
+
+function isSame(one: Contents, other: Contents): boolean {
+  const text = ({ certificates, clientCa }: Contents) =>
+    JSON.stringify([clientCa, certificates.map(({ cert, key }) => [cert, key])]);
+  return text(one) === text(other);
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof PairError) return `${error.path}: ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,144 @@
+/** Certificates in files that change, taken over by the TLS of a real port, and what is wrong with them. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { ManualClock, realClock } from "../base/clock.ts";
+import { inTempFolder } from "../base/testing/temp_folder.ts";
+import type { Event } from "../events/events.ts";
+import type { HttpsSettings } from "../gateway/listen.ts";
+import { Authority } from "../linux/testing/authority.ts";
+import { opensslTest } from "../linux/testing/tls_pair.ts";
+import {
+  type CertificatePaths,
+  CertificateWatch,
+  findPairs,
+  newTicketKeys,
+  PairError,
+} from "./certificates.ts";
+import { certificatesObjection } from "./openssl.ts";
+
+const MARK = { cert: "-----BEGIN CERTIFICATE-----\n", key: "-----BEGIN EC PRIVATE KEY-----\n" };
+
+async function files(folder: string, contents: Record<string, string>): Promise<void> {
+  for (const [name, text] of Object.entries(contents)) {
+    await Deno.writeTextFile(`${folder}/${name}`, text);
+  }
+}
+
+Deno.test("certificates and keys are paired in order, in folders by name, or are in one file", () =>
+  inTempFolder(async (folder) => {
+    await files(folder, {
+      ...{ "a.pem": MARK.cert, "a.key": MARK.key, "b.crt": MARK.cert, "b.key": MARK.key },
+      ...{ "c.pem": MARK.cert + MARK.key, "ca.pem": MARK.cert, "notes.txt": MARK.key },
+    });
+    const at = (name: string) => `${folder}/${name}`;
+    const pairs = async (tlsCert: string[], tlsKey: string[] = []) =>
+      (await findPairs({ tlsCert, tlsKey }, realClock)).map(({ certPath, keyPath }) =>
+        `${certPath} ${keyPath}`.replaceAll(`${folder}/`, "")
+      );
+    assertEquals(await pairs([folder]), ["a.pem a.key", "b.crt b.key", "c.pem c.pem"]);
+    const given = [at("b.crt"), folder, at("a.pem"), at("c.pem")];
+    assertEquals(await pairs(given, [at("b.key"), at("a.key")]), [
+      ...["b.crt b.key", "a.pem a.key", "b.crt b.key", "c.pem c.pem", "a.pem a.key", "c.pem c.pem"],
+    ]);
+    const refusal = async (tlsCert: string[], tlsKey: string[] = []) => {
+      const error = await assertRejects(() => pairs(tlsCert, tlsKey), PairError);
+      return [error.key, error.path.replace(`${folder}/`, ""), error.message];
+    };
+    assertEquals(await refusal([at("a.pem")]), ["tlsCert", "a.pem", "there is no tls_key for it"]);
+    assertEquals(await refusal([folder], [at("a.key")]), [
+      ...["tlsKey", "a.key", "there is no tls_cert for it"],
+    ]);
+    await Deno.mkdir(at("empty"));
+    assertEquals((await refusal([at("empty")]))[2]!.startsWith("it holds no certificate"), true);
+  }));
+
+/** A watch of these files, and what it has taken over. */
+async function watchOf(paths: CertificatePaths) {
+  const clock = new ManualClock();
+  const events: Event[] = [];
+  const used: HttpsSettings[] = [];
+  const [{ certPath, keyPath }] = await findPairs(paths, realClock) as [
+    { certPath: string; keyPath: string },
+  ];
+  const [cert, key] = [await Deno.readTextFile(certPath), await Deno.readTextFile(keyPath)];
+  const { clientCa } = paths;
+  const current = {
+    certificates: [{ certPath, keyPath, cert, key }],
+    clientCa: clientCa === undefined ? undefined : await Deno.readTextFile(clientCa),
+    ticketKeys: newTicketKeys(),
+  };
+  const watch = new CertificateWatch(paths, current, {
+    clock,
+    publish: (event) => void events.push(event),
+    objection: certificatesObjection,
+    use: (tls) => void used.push(tls),
+  });
+  const warnings = () => events.map((event) => event.type === "config.warned" ? event.warning : "");
+  return { watch, clock, warnings, used, current };
+}
+
+opensslTest(
+  "files that change are taken over when they are whole, and complained of once until then",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      await authority.certify({ names: ["one.test"] }, folder);
+      const paths = { tlsCert: [`${folder}/cert.pem`], tlsKey: [`${folder}/key.pem`] };
+      const { watch, warnings, used, current } = await watchOf(paths);
+      assertEquals([await watch.reload(), used.length], [undefined, 0]);
+      await Deno.writeTextFile(paths.tlsCert[0]!, "half a certifi");
+      const why = `${paths.tlsCert[0]}: it holds no certificate (PEM)`;
+      assertEquals([await watch.reload(), await watch.reload()], [why, why]);
+      assertEquals(warnings(), [`the old certificates stay in use: ${why}`]);
+      // The key of another certificate, as between two writes of a renewal.
+      const next = await authority.certify({ names: ["one.test"] });
+      await Deno.writeTextFile(paths.tlsCert[0]!, next.cert);
+      const mixed = `${paths.tlsCert[0]}: it does not belong to the certificate`;
+      assertEquals([await watch.reload(), used.length], [mixed, 0]);
+      await Deno.writeTextFile(paths.tlsKey[0]!, next.key);
+      assertEquals([await watch.reload(), used.length], [undefined, 1]);
+      assertEquals(used[0]!.certificates[0]!.cert, next.cert);
+      // Sessions of clients that came before can still be resumed.
+      assertEquals(used[0]!.ticketKeys, current.ticketKeys);
+      await Deno.remove(paths.tlsKey[0]!);
+      assertEquals((await watch.reload())?.includes("No such file"), true);
+      assertEquals(warnings().length, 3);
+      watch[Symbol.dispose]();
+    }),
+);
+
+opensslTest(
+  "other authorities for clients end the sessions that the old ones have let in",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      await using other = await Authority.make();
+      await authority.certify({ names: ["one.test"] }, folder);
+      const clientCa = `${folder}/ca.pem`;
+      await Deno.writeTextFile(clientCa, authority.cert);
+      const paths = { tlsCert: [`${folder}/cert.pem`], tlsKey: [`${folder}/key.pem`], clientCa };
+      const { watch, used, current } = await watchOf(paths);
+      await Deno.writeTextFile(clientCa, other.cert);
+      assertEquals(await watch.reload(), undefined);
+      assertEquals(used[0]!.clientCa, other.cert);
+      assertEquals(used[0]!.ticketKeys.every((byte, at) => byte === current.ticketKeys[at]), false);
+      await Deno.writeTextFile(clientCa, "junk");
+      assertEquals(await watch.reload(), "client_ca: it holds no certificate (PEM)");
+      watch[Symbol.dispose]();
+    }),
+);
+
+opensslTest(
+  "the files are read every ten seconds, and no more after the end",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      await authority.certify({ names: ["one.test"] }, folder);
+      const paths = { tlsCert: [`${folder}/cert.pem`], tlsKey: [`${folder}/key.pem`] };
+      const { watch, clock, used } = await watchOf(paths);
+      await authority.certify({ names: ["one.test"] }, folder);
+      await clock.advance(10_000);
+      while (used.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      watch[Symbol.dispose]();
+      assertEquals(clock.pending, 0);
+    }),
+);

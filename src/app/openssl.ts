@@ -1,0 +1,50 @@
+/** What the services need of the system's OpenSSL. Loaded only where TLS is configured. Part of the composition root. */
+import { rootCertificates } from "node:tls";
+import type { CertifiedKey } from "../linux/tls_context.ts";
+import { hasSystemStore } from "../linux/system_store.ts";
+import { CertificateError, TlsServerContext } from "../linux/tls_server.ts";
+import type { HttpsSettings } from "../gateway/listen.ts";
+import { denoSockets } from "../net/deno/transport.ts";
+import { TlsContexts } from "../net/tls_contexts.ts";
+import { opensslDialer } from "../net/tls_over_conn.ts";
+import type { DialTls, Sockets } from "../net/transport.ts";
+
+/** How the upstreams of a service are dialled. A system without authorities gets those that Deno brings. */
+export function dialTlsOf(
+  caCerts: readonly string[] | undefined,
+  certificate: CertifiedKey | undefined,
+): DialTls {
+  return {
+    ...caCerts === undefined ? {} : { caCerts },
+    ...certificate === undefined ? {} : { certificate },
+    ...hasSystemStore() ? {} : { systemCerts: rootCertificates },
+  };
+}
+
+/** Deno's sockets, which dial with OpenSSL's TLS. `close` frees that. */
+export function opensslSockets(): Sockets {
+  const contexts = new TlsContexts();
+  return {
+    ...denoSockets,
+    dialer: (options) => opensslDialer(options, contexts),
+    close() {
+      contexts.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** The reason, for a person, why these certificates cannot be used; undefined if they can. */
+export function certificatesObjection(tls: HttpsSettings): string | undefined {
+  try {
+    const { certificates, clientCa, ticketKeys } = tls;
+    new TlsServerContext({ certificates, clientCa, ticketKeys, protocols: [] })[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    const { index, message } = error;
+    return index === undefined
+      ? `client_ca: ${message}`
+      : `${tls.certificates[index]!.certPath}: ${message}`;
+  }
+}
