@@ -40,7 +40,8 @@ export class Authority implements AsyncDisposable {
 
   /** Certifies a new key. The files are `cert.pem` and `key.pem` in `folder` if that is given. */
   async certify(options: CertificateOptions, folder?: string): Promise<CertifiedKey> {
-    const place = `${this.folder}/${++this.#count}`;
+    const serial = ++this.#count;
+    const place = `${this.folder}/${serial}`;
     const { names, days = 30, rsa = false } = options;
     const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? "IP" : "DNS"}:${name}`);
     await Deno.writeTextFile(`${place}.ext`, `subjectAltName=${alternatives.join(",")}\n`);
@@ -51,7 +52,7 @@ export class Authority implements AsyncDisposable {
     ]);
     await openssl([
       ...["x509", "-req", "-in", `${place}.csr`, "-CA", `${this.folder}/ca.pem`],
-      ...["-CAkey", `${this.folder}/ca.key`, "-CAcreateserial", "-days", `${days}`],
+      ...["-CAkey", `${this.folder}/ca.key`, "-set_serial", `${serial}`, "-days", `${days}`],
       ...["-extfile", `${place}.ext`, "-out", `${place}.pem`],
     ]);
     const pair = {
