@@ -11,6 +11,7 @@ import { unusableEngines } from "./app/engines.ts";
 import { checkFiles } from "./app/files.ts";
 import { describe } from "./base/describe.ts";
 import { catchUncaught } from "./app/uncaught.ts";
+import { OWN_VARIABLES } from "./systemd/activation.ts";
 import { VERSION, versionText } from "./app/version.ts";
 
 /** SIGINT or SIGTERM: drain; a second one: end at once. SIGUSR2: move back to the best rank. SIGHUP: open the access logs again. */
@@ -135,9 +136,17 @@ async function main(): Promise<number> {
     console.log(summary(config, [...new Set(all)]));
     return 0;
   }
-  const given = { config, warnings, programs, control: controlOf(config.process.control) };
+  const control = controlOf(config.process.control);
+  const given = { config, warnings, programs, control, env: takeVariables() };
   const outcome = await run(given, VERSION, listenToSignals(), Deno.stderr);
   return failed(outcome.lines, outcome.exitCode);
+}
+
+/** The environment, from which this takes what is not for the programs that this one starts. */
+function takeVariables(): Record<string, string> {
+  const env = Deno.env.toObject();
+  for (const name of OWN_VARIABLES) if (name in env) Deno.env.delete(name);
+  return env;
 }
 
 /** The place of the control socket that the option asks for, or the default one. */

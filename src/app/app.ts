@@ -21,6 +21,8 @@ import { AccessLogs } from "./access_logs.ts";
 import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
+import type { ReceivedListeners } from "../net/handover.ts";
+import { ServiceManager, type StartVariables } from "./service_manager.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
 import { StateFolder } from "../state/state.ts";
 import type { Starter } from "./service.ts";
@@ -71,6 +73,8 @@ export interface RunInput {
   readonly programs: readonly ProgramFiles[];
   /** Where commands are taken, and whether an option says so; undefined if they are not. */
   readonly control: ControlPlace | undefined;
+  /** The environment at the start, in which the service manager says what it gives. */
+  readonly env: StartVariables;
 }
 
 /** Where the control socket is. */
@@ -82,7 +86,7 @@ export interface ControlPlace {
 
 /** Runs all services until the stop signal. Resolves when everything has ended. */
 export async function run(
-  { config, warnings, programs, control }: RunInput,
+  { config, warnings, programs, control, env }: RunInput,
   version: string,
   orders: Orders,
   stderr: Sink,
@@ -93,7 +97,8 @@ export async function run(
     starter: await starterFor(service),
     ...programs[index]!,
   })));
-  const taken = await takenAddresses(plans, config);
+  using manager = await ServiceManager.from(env, config, control?.path);
+  const taken = await takenAddresses(plans, config, manager.received);
   if (taken.length > 0) return { exitCode: 1, lines: taken };
 
   const state = await openState(config, (event) => events.publish("", event));
@@ -108,6 +113,7 @@ export async function run(
       events.publish("", { type: "proxy.faulted", reason });
     }
   });
+  manager.follow(events, () => reports.views);
   for (const warning of warnings) events.publish("", { type: "config.warned", warning });
   events.publish("", { type: "proxy.started", version, services: plans.length });
   using accessLogs = await AccessLogs.open(config, realClock, events.scope(""));
@@ -124,7 +130,8 @@ export async function run(
   const started = async () => {
     if (control?.isDefault) await reports.listenControl(control);
   };
-  return await serve(plans, config, { reports, state, accessLogs, version }, orders, started);
+  const shared = { reports, state, accessLogs, version, manager };
+  return await serve(plans, config, shared, orders, started);
 }
 
 /** Opens the state folder if there is to be one. Resolves with error lines if it cannot be used. */
@@ -142,12 +149,17 @@ async function openState(
 }
 
 /** One error line for each address on which the process cannot listen. */
-async function takenAddresses(plans: readonly Plan[], config: Config): Promise<string[]> {
+async function takenAddresses(
+  plans: readonly Plan[],
+  config: Config,
+  received: ReceivedListeners | undefined,
+): Promise<string[]> {
   const lines: string[] = [];
   // Held open, because each service would open the C library again.
   using _libc = kernelUnsupportedReason() === undefined ? new Libc() : undefined;
   for (const { config: { name, origins }, starter } of plans) {
     const { listenOption, listensOn } = starter;
+    if (received?.has({ is: "service", name }, listensOn)) continue;
     const reason = await starter.tryListen();
     if (reason === undefined) continue;
     const origin = `option ${listenOption} of service ${name}, from ${origins[listenOption]}`;
@@ -155,7 +167,8 @@ async function takenAddresses(plans: readonly Plan[], config: Config): Promise<s
   }
   // Checked in advance: at the opening, the error would stop services that have already promoted an upstream.
   const { admin, origins } = config.process;
-  const reason = admin === undefined ? undefined : await tryBind(admin);
+  const isThere = admin === undefined || received?.has({ is: "admin" }, formatAddress(admin));
+  const reason = isThere ? undefined : await tryBind(admin);
   if (reason !== undefined) lines.push(cannotListenAdmin(admin!, reason, origins.admin));
   return lines;
 }
@@ -183,15 +196,19 @@ function sharesOf(plans: readonly Plan[], events: EventStream): Share[] {
   }));
 }
 
+/** What all services of the process share. */
+interface Shared {
+  readonly version: string;
+  readonly reports: Reports;
+  readonly state: StateFolder | undefined;
+  readonly accessLogs: AccessLogs;
+  readonly manager: ServiceManager;
+}
+
 async function serve(
   plans: readonly Plan[],
   config: Config,
-  { reports, state, accessLogs, version }: {
-    readonly version: string;
-    readonly reports: Reports;
-    readonly state: StateFolder | undefined;
-    readonly accessLogs: AccessLogs;
-  },
+  { reports, state, accessLogs, version, manager }: Shared,
   orders: Orders,
   started: () => Promise<void>,
 ): Promise<RunOutcome> {
@@ -212,6 +229,7 @@ async function serve(
     const service = await startPlan(plan, {
       ...{ programs, threads, instance, reports, state, accessLogs, socketMode },
       ...coordinate === undefined ? {} : { coordinate },
+      ...manager.received === undefined ? {} : { received: manager.received },
       drainMs: drainTimeout,
       connectionsMax: shares.clients[place]!,
     });
@@ -223,7 +241,9 @@ async function serve(
     services.push(service);
     reports.views.push(service.view);
   }
-  const window = admin === undefined ? undefined : await reports.listenAdmin(admin, shares.admin);
+  const window = admin === undefined
+    ? undefined
+    : await reports.listenAdmin(admin, shares.admin, manager.received);
   if (typeof window === "string") {
     await stopAll(0, AbortSignal.abort());
     return { exitCode: 1, lines: [cannotListenAdmin(admin!, window, origins.admin)] };
@@ -239,8 +259,10 @@ async function serve(
   );
 
   await started();
+  manager.ready();
 
   await whenAborted(orders.stop);
+  manager.stopping();
   reports.isStopping = true;
   await sleepUnless(drainDelay, orders.stopNow);
   const reason = String(orders.stop.reason);
@@ -269,6 +291,7 @@ function startPlan(
     readonly socketMode: number;
     readonly connectionsMax: number;
     readonly coordinate?: Coordinate;
+    readonly received?: ReceivedListeners;
   },
 ): Promise<Supervisor | string> {
   const publish = reports.events.scope(name);

@@ -14,6 +14,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
 import { fingerprint } from "../config/fingerprint.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
+import type { ReceivedListeners } from "../net/handover.ts";
 import { EventStream } from "../events/stream.ts";
 import { Incidents } from "../incidents/incidents.ts";
 import { IncidentStore } from "../incidents/store.ts";
@@ -93,6 +94,7 @@ export class Reports implements AsyncDisposable {
   async listenAdmin(
     address: Address,
     connectionsMax: number,
+    received?: ReceivedListeners,
   ): Promise<{ readonly finished: Promise<void> } | string> {
     const [{ adminApp }, { listenAdmin }] = await Promise.all([
       import("../admin/admin.ts"),
@@ -116,6 +118,10 @@ export class Reports implements AsyncDisposable {
       publish,
       connectionsMax,
       socketMode: this.#config.process.socketMode,
+      received: received && {
+        take: () => received.take({ is: "admin" }, formatAddress(address)),
+        giveBack: (listener) => received.giveBack(listener),
+      },
     });
     if (typeof listener === "string") return listener;
     this.#listener = listener;

@@ -67,6 +67,13 @@ export function isListeningFor(found: SockAddr, asked: SockAddr): boolean {
   return isAny || (isIpv6(found) === isIpv6(asked) && is.ip === wanted.ip);
 }
 
+/** No program that is started gets this descriptor (FD_CLOEXEC, fcntl(2)). */
+export function keepFromPrograms(fd: number): void {
+  const { fcntl } = openLibc();
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  closeLibc();
+}
+
 /**
  * Makes a listening socket behave as one that this process has opened: accepting from it never blocks, no program that
  * is started gets it, and the sockets that it accepts have our options.

@@ -4,7 +4,7 @@
  */
 import { type Address, formatAddress } from "../base/address.ts";
 import type { SockAddr } from "../linux/kernel.ts";
-import { isListeningFor, listensAt } from "../linux/received_socket.ts";
+import { isListeningFor, keepFromPrograms, listensAt } from "../linux/received_socket.ts";
 import { addressOfSockaddr, ipSockaddr, literalSockaddr } from "../linux/sockaddr.ts";
 import type { ListenerOwner, PassedListener } from "../net/handover.ts";
 
@@ -13,8 +13,13 @@ const FIRST = 3;
 /** More sockets than any unit has. */
 const COUNT_MAX = 1_000;
 
-/** The variables that are for this process alone. */
-export const ACTIVATION_VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] as const;
+/** The variables that no program may get that this process starts: they are about this process alone. */
+export const OWN_VARIABLES = [
+  "LISTEN_PID",
+  "LISTEN_FDS",
+  "LISTEN_FDNAMES",
+  "WATCHDOG_PID",
+] as const;
 
 /** A place where this process is to listen. */
 export interface WantedListener {
@@ -67,6 +72,8 @@ export async function activated(
   const warnings: string[] = [];
   for (let at = 0; at < count; at++) {
     const descriptor = FIRST + at;
+    // A trigger may run before a port takes its socket.
+    keepFromPrograms(descriptor);
     const name = names[at] ?? "";
     const place = placeFor(listensAt(descriptor), name, places);
     if (typeof place === "string") {
@@ -96,7 +103,7 @@ function placeFor(
     sockaddr !== undefined && isListeningFor(found, sockaddr)
   );
   const where = formatAddress(addressOfSockaddr(found));
-  const named = places.find((place) => nameOf(place.owner) === name);
+  const named = name === "" ? undefined : places.find(({ owner }) => nameOf(owner) === name);
   if (named !== undefined && !fitting.includes(named)) {
     return `listens on ${where}, and ${name} on ${formatAddress(named.address)}`;
   }

@@ -8,9 +8,6 @@ import { oneLine } from "../base/one_line.ts";
 import { datagramSockaddr, sendDatagram } from "../linux/datagram.ts";
 import { EAGAIN, ENOBUFS, errnoWords } from "../linux/errno.ts";
 
-/** The variables that are for this process alone. */
-export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
-
 /** Messages that wait until the manager has taken earlier ones. */
 const WAITING_MAX = 16;
 const RETRY_MS = 100;
@@ -39,7 +36,7 @@ export class Notifier implements Disposable {
   readonly #send: typeof sendDatagram;
   readonly #waiting: { readonly bytes: Uint8Array<ArrayBuffer>; tries: number }[] = [];
   readonly #watchdogMs: number | undefined;
-  #status = "";
+  #status = () => "";
   #shown = "";
   #statusAt = -Infinity;
   #isTroubled = false;
@@ -102,11 +99,14 @@ export class Notifier implements Disposable {
     this.#cancelStatus?.();
   }
 
-  /** One line about the state for people (`systemctl status`). The latest is shown, at most one a second. */
-  status(text: string): void {
+  /**
+   * The state may have changed: `text` says it in a line for people (`systemctl status`). It is asked at most once a
+   * second, and the last call counts.
+   */
+  status(text: () => string): void {
     if (this.#isOver) return;
-    this.#status = oneLine(text).slice(0, STATUS_MAX);
-    if (this.#cancelStatus !== undefined || this.#status === this.#shown) return;
+    this.#status = text;
+    if (this.#cancelStatus !== undefined) return;
     const { clock } = this.#parts;
     const dueInMs = this.#statusAt + STATUS_MS - clock.now();
     if (dueInMs <= 0) return this.#showStatus();
@@ -124,10 +124,11 @@ export class Notifier implements Disposable {
 
   #showStatus(): void {
     this.#cancelStatus = undefined;
-    if (this.#status === this.#shown) return;
-    this.#shown = this.#status;
     this.#statusAt = this.#parts.clock.now();
-    this.#tell(`STATUS=${this.#status}`);
+    const text = oneLine(this.#status()).slice(0, STATUS_MAX);
+    if (text === this.#shown) return;
+    this.#shown = text;
+    this.#tell(`STATUS=${text}`);
   }
 
   #beat(): void {

@@ -39,7 +39,7 @@ Deno.test("each state has its message, in the words of sd_notify(3)", () => {
   ]);
   // Another process is the service now.
   notifier.stopping();
-  notifier.status("I am gone");
+  notifier.status(() => "I am gone");
   assertEquals(manager.sent.length, 5);
   const next = notifierOf();
   next.notifier.ready(99);
@@ -48,20 +48,20 @@ Deno.test("each state has its message, in the words of sd_notify(3)", () => {
 
 Deno.test("the line about the state is one line, the latest one, and at most one a second", async () => {
   const { notifier, manager: { sent, clock } } = notifierOf();
-  notifier.status("one\nREADY=1");
-  notifier.status("two");
-  notifier.status("three");
+  notifier.status(() => "one\nREADY=1");
+  notifier.status(() => "two");
+  notifier.status(() => "three");
   assertEquals(sent, ["STATUS=one READY=1"]);
   await clock.advance(999);
   assertEquals(sent.length, 1);
   await clock.advance(1);
   assertEquals(sent.slice(1), ["STATUS=three"]);
-  notifier.status("three");
+  notifier.status(() => "three");
   await clock.advance(10_000);
   assertEquals(sent.length, 2);
-  notifier.status("x".repeat(9_999));
+  notifier.status(() => "x".repeat(9_999));
   assertEquals(sent.at(-1)!.length, "STATUS=".length + 500);
-  notifier.status("four");
+  notifier.status(() => "four");
   notifier[Symbol.dispose]();
   await clock.advance(10_000);
   assertEquals(sent.length, 3);
