@@ -89,8 +89,8 @@ export class ControlPlane implements AsyncDisposable {
     this.#policy = policyOf(config, parts, context);
     observer.begin(paceOf(config));
     this.#triggerFiles = triggerFilesOf(config, clock);
-    this.#triggers = triggersOf(config, context, this.#triggerFiles);
     this.#membership = this.#membershipOf(plane, context);
+    this.#triggers = triggersOf(config, context, this.#triggerFiles, this.#membership);
     this.#controller = new Controller(parts.upstreams, this.#policy, {
       clock,
       publish,
@@ -150,7 +150,7 @@ export class ControlPlane implements AsyncDisposable {
       this.#triggerFiles?.[Symbol.dispose]();
       this.#triggerFiles = triggerFilesOf(config, context.clock);
     }
-    this.#triggers = triggersOf(config, context, this.#triggerFiles);
+    this.#triggers = triggersOf(config, context, this.#triggerFiles, this.#membership);
   }
 
   /** Triggers of two promotions never overlap, even if they are other ones since a reload. */
@@ -343,6 +343,7 @@ function triggersOf(
   config: ServiceConfig,
   context: ServiceContext,
   files: TriggerFiles | undefined,
+  membership: Membership | undefined,
 ): Triggers {
   if (config.onFailover === undefined) return { run: () => Promise.resolve({ how: "ran" }) };
   const settings = {
@@ -351,6 +352,7 @@ function triggersOf(
     goOn: config.onTriggerFailure === "continue",
     service: config.name,
     warnings: context.triggerWarnings,
+    ...membership === undefined ? {} : { guard: () => membership.guard() },
   };
   const find = files === undefined ? undefined : () => files.current();
   return new ProgramTriggers(settings, context.programs, context.publish, find);

@@ -1,6 +1,7 @@
 /** The membership of one service in the cluster of `--coordinator`, for its control plane. */
 import type { ClusterCoordinator } from "../cluster/coordinator.ts";
 import type { ClusterReport, Decision } from "../failover/cluster.ts";
+import type { Guard } from "../hooks/guard.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
 import type { Coordinator, Grant, Promotion } from "../failover/ports.ts";
 
@@ -42,6 +43,13 @@ export class Membership implements Coordinator {
   /** A connection of a client to the active upstream failed. */
   doubted(upstream: string): void {
     this.#coordinator?.doubted(upstream);
+  }
+
+  /** Until when triggers of a decision for all may run; undefined if this proxy decides alone. */
+  guard(): Guard | undefined {
+    const coordinator = this.#coordinator;
+    if (coordinator?.report().role === "alone") return undefined;
+    return { leftMs: () => coordinator?.report().leaseLeftMs ?? 0 };
   }
 
   report(): ClusterReport | undefined {

@@ -10,6 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import { endAfter, NEVER_ABORTED, settlesWithin, whenAborted } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { fileChange, fileState } from "./file_state.ts";
+import { deadlineOf, type Guard, GUARDED, GuardLine } from "./guard.ts";
 import { Output } from "./output.ts";
 import { isProgramShortage } from "./shortage.ts";
 
@@ -29,6 +30,8 @@ export interface Run {
   readonly leftovers: "stay" | "end";
   /** Receives each line that the program prints, see `Output`. */
   readonly onLine: (line: string) => void;
+  /** Until when it may run at the longest, also if this process is stopped or dead then. */
+  readonly guard?: Guard;
 }
 
 /** How a run ended. */
@@ -111,6 +114,9 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     const how = isProgramShortage(child) ? "short" : "notStarted";
     return ended(how, `could not be started: ${whyNotStarted(child)}`);
   }
+  await using _line = run.guard === undefined
+    ? undefined
+    : new GuardLine(child.stdin, run.guard, clock);
   const output = new Output([child.stdout, child.stderr], run.onLine, clock);
   const cause = await firstOf(child, run, clock);
   if (cause === "ended") {
@@ -139,12 +145,17 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
 
 function start(run: Run): Deno.ChildProcess | Error {
   try {
-    return new Deno.Command(asFile(run.path), {
-      args: run.args.map(withoutNul),
+    const program = [asFile(run.path), ...run.args.map(withoutNul)];
+    const [command, ...args] = run.guard === undefined
+      ? program
+      : ["/bin/sh", ...GUARDED, deadlineOf(run.guard), ...program];
+    return new Deno.Command(command!, {
+      args,
       env: Object.fromEntries(
         Object.entries(run.env).map(([name, value]) => [name, withoutNul(value)]),
       ),
-      stdin: "null",
+      // The guard gives the program an empty stdin, too.
+      stdin: run.guard === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
       // Deno calls setsid(2): the number of the process group is the pid of the child. If this process

@@ -9,6 +9,7 @@ import type { TriggerVariables } from "../base/program_variables.ts";
 import type { Publish } from "../events/events.ts";
 import type { DrillCause } from "../failover/drill.ts";
 import type { Promotion, TriggerOutcome, Triggers } from "../failover/ports.ts";
+import type { Guard } from "./guard.ts";
 import { findTriggers, type FoundPrograms } from "./find.ts";
 import type { Ending, Programs } from "./program.ts";
 
@@ -25,6 +26,8 @@ export interface TriggerSettings {
   readonly goOn: boolean;
   /** The name of the service, which the programs get in their environment. */
   readonly service: string;
+  /** Until when programs of a promotion with a fence may run; without it as long as they like. */
+  readonly guard?: () => Guard | undefined;
   /** The warnings of `findTriggers` at the start of the proxy, which have been published. */
   readonly warnings: readonly string[];
 }
@@ -114,12 +117,15 @@ export class ProgramTriggers implements Triggers {
   async #runOne(program: string, promotion: TriggerCause, signal: AbortSignal): Promise<Ending> {
     const { epoch, to } = promotion;
     this.#publish({ type: "trigger.started", program, epoch });
+    const isFenced = "fence" in promotion && promotion.fence !== undefined;
+    const guard = isFenced ? this.#settings.guard?.() : undefined;
     const ending = await this.#programs.run({
       path: program,
       args: [to],
       env: variablesOf(promotion, this.#settings.service),
       timeoutMs: this.#settings.timeoutMs,
       leftovers: "stay",
+      ...guard === undefined ? {} : { guard },
       signal,
       onLine: (line) => this.#publish({ type: "program.said", program, upstream: to, line }),
     });

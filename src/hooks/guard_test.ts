@@ -1,0 +1,98 @@
+import { assert, assertEquals } from "@std/assert";
+import { ManualClock, realClock } from "../base/clock.ts";
+import { NEVER_ABORTED } from "../base/deadline.ts";
+import { Child, isAlive } from "../../tests/harness/child.ts";
+import { Folder } from "../../tests/harness/folder.ts";
+import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
+import { deadlineOf, GuardLine } from "./guard.ts";
+import { Programs } from "./program.ts";
+
+const MAIN = new URL("../../tests/harness/guarded_main.ts", import.meta.url).pathname;
+
+async function runGuarded(script: string, leftMs: () => number, args: readonly string[] = []) {
+  await using folder = await Folder.make();
+  const path = await folder.script("program", script);
+  await using programs = new Programs(realClock);
+  const lines: string[] = [];
+  const ending = await programs.run({
+    ...{ path, args, env: {}, timeoutMs: 0, signal: NEVER_ABORTED, leftovers: "stay" },
+    onLine: (line) => lines.push(line),
+    guard: { leftMs },
+  });
+  return { ending, lines };
+}
+
+Deno.test("a guarded program gets its arguments and an empty stdin, and its exit code is passed on", async () => {
+  const { ending, lines } = await runGuarded('echo "$#|$1|$2|$(cat)"; exit 3', () => 60_000, [
+    ...["a b", "$HOME"],
+  ]);
+  assertEquals(lines, ["2|a b|$HOME|"]);
+  assertEquals([ending.how, ending.code], ["exited", 3]);
+});
+
+Deno.test("a guarded program ends at its deadline with its children, and does not start after it", async () => {
+  const until = realClock.now() + 300;
+  const { ending } = await runGuarded("sleep 100 & sleep 100", () => until - realClock.now());
+  assertEquals([ending.how, ending.reason], ["signalled", "was ended by SIGKILL"]);
+  const late = await runGuarded("echo ran", () => 0);
+  assertEquals([late.ending.code, late.lines], [75, []]);
+});
+
+Deno.test("a guard that is renewed lets the program run on", async () => {
+  const { ending, lines } = await runGuarded("sleep 2; echo ran", () => 900);
+  assertEquals([ending.code, lines], [0, ["ran"]]);
+});
+
+Deno.test("background processes of a guarded program stay when it has ended by itself", async () => {
+  const { ending, lines } = await runGuarded(
+    `sleep 2 >/dev/null 2>&1 & echo $! ; exit 0`,
+    () => 900,
+  );
+  assertEquals(ending.code, 0);
+  const pid = lines[0]!;
+  // Longer than the guard lasted.
+  await new Promise((resolve) => setTimeout(resolve, 1_300));
+  assert(isAlive(pid));
+});
+
+for (const fault of ["SIGSTOP", "SIGKILL"] as const) {
+  Deno.test(`a guarded program ends at its deadline although the proxy got ${fault}`, async () => {
+    await using folder = await Folder.make();
+    const path = await folder.script("program", "echo $$; sleep 100");
+    const begun = Promise.withResolvers<string>();
+    await using proxy = new Child(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", "--no-check", MAIN, "1500", path],
+      onOut: (line) => begun.resolve(line),
+      onErr: (line) => begun.reject(new Error(line)),
+    });
+    const pid = await withTestDeadline("the program to begin", begun.promise);
+    proxy.signal(fault);
+    const gone = async () => {
+      while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    await withTestDeadline("the program to end", gone());
+  });
+}
+
+Deno.test("deadlineOf() is a time that all processes share, and earlier rather than later", () => {
+  const [a, b] = [deadlineOf({ leftMs: () => 0 }), deadlineOf({ leftMs: () => 10_009 })];
+  if (Deno.build.os !== "linux") return assertEquals([a, b], ["+0", "+1000"]);
+  assert(Number(b) - Number(a) >= 1_000 && Number(b) - Number(a) < 1_100);
+});
+
+Deno.test("GuardLine writes later deadlines only, and the end", async () => {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const stdin = new WritableStream<Uint8Array>({
+    write: (bytes) => void lines.push(new TextDecoder().decode(bytes).trim()),
+  });
+  let until = 1_000;
+  const line = new GuardLine(stdin, { leftMs: () => until - clock.now() }, clock);
+  await clock.advance(1_000);
+  assertEquals(lines.length, 1);
+  until = 5_000;
+  await clock.advance(300);
+  assertEquals(lines.length, 2);
+  await line[Symbol.asyncDispose]();
+  assertEquals([lines.at(-1), clock.pending], ["over", 0]);
+});
