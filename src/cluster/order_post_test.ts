@@ -4,7 +4,8 @@ import { Members } from "./testing/membership.ts";
 
 const ANN = { by: "ann", reason: "" };
 
-Deno.test("an order fails that nobody takes, and leaves nothing behind", async () => {
+/** Two proxies, of which the first one leads and is cut off; the second one has passed an order on to it. */
+async function orderUnderWay() {
   const members = new Members();
   const p1 = members.join("p1");
   await members.pass(100);
@@ -13,6 +14,11 @@ Deno.test("an order fails that nobody takes, and leaves nothing behind", async (
   members.cut.add("p1");
   const outcomes: OrderOutcome[] = [];
   p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+  return { members, p1, p2, outcomes };
+}
+
+Deno.test("an order fails that nobody takes, and leaves nothing behind", async () => {
+  const { members, p1, p2, outcomes } = await orderUnderWay();
   // The other one is gone, and this proxy takes its own order as soon as it leads.
   await members.pass(20_000);
   assertEquals([p1.orders.length, p2.orders.length], [0, 1]);
@@ -51,14 +57,7 @@ Deno.test("an order that was accepted fails when the proxy that carries it out i
 });
 
 Deno.test("orders under way fail when the service stops", async () => {
-  const members = new Members();
-  members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
-  members.cut.add("p1");
-  const outcomes: OrderOutcome[] = [];
-  p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+  const { members, p2, outcomes } = await orderUnderWay();
   await members.settle(p2.coordinator[Symbol.asyncDispose]());
   assertEquals(outcomes, [{ is: "failed", reason: "the service is stopping" }]);
 });

@@ -38,6 +38,37 @@ Deno.test("another upstream is promoted only when the remembered one is down by 
   ]);
 });
 
+Deno.test("the reason of the first promotion names the remembered upstream only if that is down", () => {
+  const reasonOf = ({ phase }: ReturnType<typeof restarted>) =>
+    phase.name === "promoting" ? phase.promotion.reason : phase.name;
+  const memory = { ...memoryOf(stateOf(serving({ is: "ran" }))), epoch: 3 };
+  assertEquals(
+    reasonOf(restarted(memory, ["a", true], ["b", false], ["b", false])),
+    `b, which served before the restart, is down: ${(REFUSED as { reason: string }).reason}`,
+  );
+  const nobody = { ...memory, served: undefined };
+  assertEquals(reasonOf(restarted(nobody, ["a", true])), "a is the first usable");
+  const drained = new Map([["b", { by: "ann", reason: "", since: 0 }]]);
+  assertEquals(
+    reasonOf(restarted({ ...memory, drained }, ["b", true], ["a", true])),
+    "a is the first usable",
+  );
+});
+
+Deno.test("an upstream that serves again keeps its pin, and another one's pin ends", () => {
+  const memory = { ...memoryOf(stateOf(serving({ is: "ran" }))), epoch: 3, lastChosen: "b" };
+  const kept = restarted({ ...memory, pinned: "b" }, ["b", true]);
+  assertEquals([kept.phase.name, kept.pinned], ["serving", "b"]);
+  const ended = restarted({ ...memory, pinned: "a" }, ["b", true]);
+  assertEquals([ended.phase.name, ended.pinned], ["serving", undefined]);
+});
+
+Deno.test("an upstream that was not the last choice serves again as one whose triggers failed", () => {
+  const memory = { ...memoryOf(stateOf(serving({ is: "ran" }))), epoch: 3, lastChosen: "a" };
+  const { phase } = restarted(memory, ["b", true]);
+  assertEquals(phase.name === "serving" && phase.triggers.is, "failed");
+});
+
 Deno.test("a promotion of unknown outcome is repeated with its original source", () => {
   const memory = memoryOf(stateOf(promoting(true, { is: "running", attempt: 1 })));
   const { phase } = restarted(memory, ["b", true], ["a", true]);

@@ -1,15 +1,8 @@
 /** A connection as a whole: floods, limits and its end. */
 import { assertEquals } from "@std/assert";
 import { FLAG, FRAME } from "./frames.ts";
-import { block, frame, joined, requestFields } from "./testing/frames.ts";
+import { bytes, data, frame, headers, joined } from "./testing/frames.ts";
 import { ProtocolFixture } from "./testing/protocol_fixture.ts";
-
-const WHOLE = FLAG.endHeaders | FLAG.endStream;
-const bytes = (...values: number[]) => new Uint8Array(values);
-const headers = (id: number, flags: number = WHOLE, method = "GET") =>
-  frame(FRAME.headers, flags, id, block(requestFields(method)));
-const data = (id: number, size: number, flags = 0) =>
-  frame(FRAME.data, flags, id, new Uint8Array(size));
 
 Deno.test("a request is served, and its end is noticed", () => {
   const fixture = new ProtocolFixture();

@@ -1,15 +1,18 @@
 /** Heads in one frame and in many, and what becomes of them. */
 import { assertEquals } from "@std/assert";
 import { FLAG, FRAME } from "./frames.ts";
-import { block, frame, joined, printed, requestFields } from "./testing/frames.ts";
+import {
+  block,
+  bytes,
+  data,
+  frame,
+  headers,
+  joined,
+  printed,
+  requestFields,
+  WHOLE,
+} from "./testing/frames.ts";
 import { ProtocolFixture } from "./testing/protocol_fixture.ts";
-
-const WHOLE = FLAG.endHeaders | FLAG.endStream;
-const bytes = (...values: number[]) => new Uint8Array(values);
-const headers = (id: number, flags: number = WHOLE, method = "GET") =>
-  frame(FRAME.headers, flags, id, block(requestFields(method)));
-const data = (id: number, size: number, flags = 0) =>
-  frame(FRAME.data, flags, id, new Uint8Array(size));
 
 Deno.test("frames that were under way when we reset a stream are ignored", () => {
   const fixture = new ProtocolFixture();

@@ -1,15 +1,18 @@
 /** The rules of RFC 9113 for single frames, without any I/O. */
 import { assertEquals } from "@std/assert";
 import { FLAG, FRAME, PREFACE } from "./frames.ts";
-import { block, frame, joined, opening, requestFields } from "./testing/frames.ts";
+import {
+  block,
+  bytes,
+  data,
+  frame,
+  headers,
+  joined,
+  opening,
+  requestFields,
+  WHOLE,
+} from "./testing/frames.ts";
 import { ProtocolFixture } from "./testing/protocol_fixture.ts";
-
-const WHOLE = FLAG.endHeaders | FLAG.endStream;
-const bytes = (...values: number[]) => new Uint8Array(values);
-const headers = (id: number, flags: number = WHOLE, method = "GET") =>
-  frame(FRAME.headers, flags, id, block(requestFields(method)));
-const data = (id: number, size: number, flags = 0) =>
-  frame(FRAME.data, flags, id, new Uint8Array(size));
 
 Deno.test("the preface and SETTINGS are answered with ours", () => {
   const fixture = new ProtocolFixture({ isNew: true });

@@ -1,6 +1,6 @@
 /** Frames as a client of a test writes and reads them. */
 import type { Bytes } from "../../base/bytes.ts";
-import { FRAME, FrameWriter, PREFACE, readUint31 } from "../frames.ts";
+import { FLAG, FRAME, FrameWriter, PREFACE, readUint31 } from "../frames.ts";
 import { type FieldSink, HpackDecoder } from "../hpack_decoder.ts";
 import { putField } from "../hpack_encoder.ts";
 
@@ -61,6 +61,24 @@ export function requestFields(
     [":authority", "a.test"],
     ...more,
   ];
+}
+
+/** Flags of a HEADERS frame that is a whole request. */
+export const WHOLE = FLAG.endHeaders | FLAG.endStream;
+
+/** A HEADERS frame of a usual request. */
+export function headers(id: number, flags: number = WHOLE, method = "GET"): Bytes {
+  return frame(FRAME.headers, flags, id, block(requestFields(method)));
+}
+
+/** A DATA frame with `size` zeros. */
+export function data(id: number, size: number, flags = 0): Bytes {
+  return frame(FRAME.data, flags, id, new Uint8Array(size));
+}
+
+/** These bytes. */
+export function bytes(...values: number[]): Bytes {
+  return new Uint8Array(values);
 }
 
 /** The preface and empty settings: what a client sends first. */
