@@ -86,7 +86,7 @@ Deno.test("the options that the systemd unit starts with are valid", async () =>
 });
 
 testWithPrograms(
-  "systemd finds nothing wrong with the unit",
+  "systemd finds nothing wrong with the units",
   ["systemd-analyze"],
   async () => {
     const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
@@ -95,9 +95,9 @@ testWithPrograms(
       "/bin/true",
     );
     await Deno.writeTextFile(`${folder}/failover.service`, unit);
-    const command = new Deno.Command("systemd-analyze", {
-      args: ["verify", "--man=no", `${folder}/failover.service`],
-    });
+    await Deno.writeTextFile(`${folder}/failover.socket`, await read("failover.socket"));
+    const units = ["service", "socket"].map((kind) => `${folder}/failover.${kind}`);
+    const command = new Deno.Command("systemd-analyze", { args: ["verify", "--man=no", ...units] });
     const { code, stderr } = await command.output();
     assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
     await Deno.remove(folder, { recursive: true });

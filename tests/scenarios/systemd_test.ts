@@ -175,6 +175,26 @@ if (isLinux) {
   );
 }
 
+for (const relay of isLinux ? ENGINES : []) {
+  testWithPrograms(
+    `[${relay}] a client starts the proxy through systemd's own program for socket activation`,
+    ["systemd-socket-activate"],
+    async () => {
+      await using upstream = await startUpstream({ says: "primary" });
+      const bind = `127.0.0.1:${unusedPort()}`;
+      await using proxy = spawnProxy({
+        upstreams: [upstream],
+        bind,
+        flags: { relay, control: "off" },
+        under: ["systemd-socket-activate", `--listen=${bind}`, "--fdname=tcp"],
+      });
+      await proxy.line(/^Listening on/);
+      assertEquals(await proxy.ask(), "primary");
+      assertEquals(proxy.events("config.warned", { warning: /socket|descriptor/ }), []);
+    },
+  );
+}
+
 async function proxyAnswer(proxy: Proxy): Promise<string> {
   await proxy.event("port.opened");
   return await proxy.ask();
