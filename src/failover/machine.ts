@@ -18,7 +18,7 @@ import { planFailback, tickFailback } from "./moving_back.ts";
 import { takeOrder, tickHold } from "./orders.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
 import { continueAtOnce } from "./restart.ts";
-import { learnRole, noteRoles } from "./role_watch.ts";
+import { forgetStandbys, learnRole, publishBars } from "./role_watch.ts";
 import { barOf } from "./roles.ts";
 import { activeOf, awaitsQuiet, hasBegun, type Policy, type State } from "./state.ts";
 import type { Input, Step } from "./steps.ts";
@@ -73,8 +73,9 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
       takeTick(context);
       break;
   }
+  forgetStandbys(context, state);
   planFailback(context);
-  noteRoles(context, state);
+  publishBars(context);
   return { state: context.state, effects: context.effects };
 }
 

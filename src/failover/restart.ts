@@ -7,6 +7,7 @@ import { mayDecide } from "./cluster.ts";
 import { conclude } from "./following.ts";
 import { isDown, withVerdict } from "./health.ts";
 import { type Remembered, rememberedName } from "./memory.ts";
+import { reportOf, takesWrites } from "./roles.ts";
 import { startRound } from "./rounds.ts";
 import type { TriggerProgress } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
@@ -34,7 +35,20 @@ export function waitsForRemembered(context: StepContext): boolean {
   if (drained.has(kept.name) || phase.passedOver.has(kept.name)) return false;
   if (phase.answers.get(kept.name)?.passed !== true) {
     if (!isDown(context.health(kept.name), policy)) return true;
-    return giveUpUnfinished(context, remembered);
+    const { last } = context.health(kept.name);
+    const reason = `${kept.name} was being promoted and is down: ${last?.reason}`;
+    return giveUpUnfinished(context, remembered, reason);
+  }
+  const { served } = remembered;
+  if (policy.roles !== undefined && remembered.unfinished !== undefined && served !== undefined) {
+    // If the promotion did not come about, the primary is still the one that served before.
+    if (!phase.answers.has(served)) return true;
+    const { state } = context;
+    if (takesWrites(state, served) && reportOf(state, kept.name)?.role === "standby") {
+      const reason =
+        `${kept.name} was being promoted and is a standby, and ${served} is the primary`;
+      return giveUpUnfinished(context, remembered, reason);
+    }
   }
   if (remembered.unfinished === undefined) {
     bringUp(context, kept);
@@ -50,16 +64,15 @@ export function waitsForRemembered(context: StepContext): boolean {
 }
 
 /**
- * The upstream whose promotion was interrupted is down. If no client was let through to it, the upstream before it
+ * The upstream whose promotion was interrupted is not promoted. If no client was let through to it, the one before it
  * counts as chosen again, and all are checked again. Returns false if nothing changes.
  */
-function giveUpUnfinished(context: StepContext, remembered: Remembered): boolean {
+function giveUpUnfinished(context: StepContext, remembered: Remembered, reason: string): boolean {
   const { served, unfinished } = remembered;
   if (unfinished === undefined || unfinished.to === served) return false;
   const { state } = context;
   context.set({ stage: state.stage + 1, remembered: { ...remembered, isGivenUp: true } });
-  const { last } = context.health(unfinished.to);
-  startRound(context, 1, `${unfinished.to} was being promoted and is down: ${last?.reason}`);
+  startRound(context, 1, reason);
   return true;
 }
 

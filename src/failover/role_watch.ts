@@ -5,11 +5,10 @@
 import { rememberedName } from "./memory.ts";
 import type { ProbeResult } from "./ports.ts";
 import { type Bar, barOf, newPrimary, reportOf, takesWrites, withLag } from "./roles.ts";
-import type { ServerReport } from "./server_report.ts";
-import { activeOf, type State } from "./state.ts";
+import type { Role, ServerReport } from "./server_report.ts";
+import { activeOf, type SeenRole, type State } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 import { isDown } from "./health.ts";
-import { trustedFor } from "./trust.ts";
 
 /**
  * Learns from one result, before anything is decided by it. Returns the result that counts: an upstream in use that
@@ -17,10 +16,17 @@ import { trustedFor } from "./trust.ts";
  */
 export function learnRole(context: StepContext, name: string, result: ProbeResult): ProbeResult {
   if (context.policy.roles === undefined || result.server === undefined) return result;
-  const settled = { ...result, server: withLag(context.state, name, result.server) };
+  const settled = { ...result, server: completed(context.state, name, result.server) };
   emitRole(context, name, result.server);
   noteStandbys(context, name, settled);
   return judged(context, name, settled);
+}
+
+/** The report with the lag, and with the last role of a server that only says that it starts or ends. */
+function completed(state: State, name: string, report: ServerReport): ServerReport {
+  if (report.phase === "running") return withLag(state, name, report);
+  const { role = "unknown" } = state.health.get(name)?.server ?? {};
+  return report.role === "unknown" ? { ...report, role } : report;
 }
 
 function emitRole(context: StepContext, upstream: string, report: ServerReport): void {
@@ -48,34 +54,61 @@ function noteStandbys(
   { server, overtaken }: ProbeResult,
 ): void {
   const { state } = context;
-  const chosen = trustedFor(state, name);
+  // Not the candidate of a promotion, which may fail.
+  const chosen = state.lastChosen ?? rememberedName(state.remembered);
   const { role, phase } = server!;
   if (chosen === undefined || phase !== "running") return;
-  if (role === "standby" && name !== chosen) return setStandby(context, name, "standby");
-  if (role !== "primary") return;
-  if (name !== chosen) {
-    // Somebody may have promoted it: then the one chosen last is a standby now, or both are primaries.
-    const isNew = state.standbys.has(name) && reportOf(state, name)?.role !== "primary";
-    if (isNew && state.health.has(chosen)) {
-      context.requestAction({ do: "probe", upstream: chosen });
-    }
-    return;
-  }
-  // An answer to a question that was asked before the other one became a primary shows nothing.
-  if (overtaken === true || server!.readOnly === true) return;
-  for (const other of state.standbys.keys()) {
-    if (other !== name && takesWrites(state, other)) setStandby(context, other, "rival");
-  }
+  if (name !== chosen) return noteOther(context, name, role, chosen);
+  // An answer to a question that was asked before another one became a primary shows nothing, and that of a primary
+  // without clients is no reason against another one.
+  if (role !== "primary" || overtaken === true || server!.readOnly === true) return;
+  if (activeOf(state)?.upstream.name !== name) return;
+  // If its last answer was another one, somebody may have promoted it again: other primaries may be older.
+  const standbys = takesWrites(state, name)
+    ? standbysBeside(state, name)
+    : presentStandbys(state, name);
+  context.set({ standbys });
 }
 
-function presentStandbys(state: State): State["standbys"] {
+function noteOther(context: StepContext, name: string, role: Role, chosen: string): void {
+  const { standbys, health } = context.state;
+  const seen = standbys.get(name);
+  if (role === "standby") return setStandby(context, name, "standby");
+  if (role !== "primary" || seen !== "standby") return;
+  // Somebody has promoted it: the one chosen last is a standby now, or gone, or both are primaries.
+  setStandby(context, name, "promoted");
+  if (health.has(chosen)) context.requestAction({ do: "probe", upstream: chosen });
+}
+
+/**
+ * The standbys since the last choice, when the upstream that was chosen says that it is the primary. Those that were
+ * promoted are its rivals. Those that do not answer may have been promoted unseen, while this one went on to take
+ * writes, so they must be seen as standbys again.
+ */
+function standbysBeside(state: State, chosen: string): State["standbys"] {
+  const present = [...state.standbys].flatMap(([name, seen]): (readonly [string, SeenRole])[] => {
+    if (name === chosen) return [];
+    if (seen !== "standby") return [[name, "rival"]];
+    return isStandby(state, name) ? [[name, seen]] : [];
+  });
+  const isSame = present.length === state.standbys.size &&
+    present.every(([name, seen]) => state.standbys.get(name) === seen);
+  return isSame ? state.standbys : new Map(present);
+}
+
+function presentStandbys(state: State, chosen: string | undefined): State["standbys"] {
   const names = state.upstreams.map(({ name }) => name).filter((name) =>
-    name !== state.lastChosen && reportOf(state, name)?.role === "standby"
+    name !== chosen && isStandby(state, name)
   );
   return new Map(names.map((name) => [name, "standby"]));
 }
 
-function setStandby(context: StepContext, name: string, as: "standby" | "rival"): void {
+function isStandby(state: State, name: string): boolean {
+  const report = reportOf(state, name);
+  return report?.role === "standby" && report.phase === "running";
+}
+
+function setStandby(context: StepContext, name: string, as: SeenRole): void {
   const { standbys } = context.state;
   if (standbys.get(name) !== as) context.set({ standbys: new Map(standbys).set(name, as) });
 }
@@ -87,7 +120,8 @@ function judged(context: StepContext, name: string, result: ProbeResult): ProbeR
   const supposed = { ...state, health: new Map(state.health).set(name, health) };
   const bar = barOf(supposed, policy, name);
   if (bar === undefined) return result;
-  const isOther = result.server?.role === "standby" || bar.kind === "follows";
+  const { role, phase } = result.server!;
+  const isOther = phase === "running" && (role === "standby" || bar.kind === "follows");
   const instead = isOther ? newPrimary(supposed, name) : undefined;
   return {
     ...result,
@@ -111,15 +145,27 @@ function isInUse(state: State, name: string): boolean {
     rememberedName(remembered) === name;
 }
 
-/** Runs after every input: publishes who may not be chosen, and forgets the standbys of an earlier choice. */
-export function noteRoles(context: StepContext, before: State): void {
-  const { state, policy, phase } = context;
+/** Forgets the standbys of an earlier choice. Runs after every input, before anything else is planned. */
+export function forgetStandbys(context: StepContext, before: State): void {
+  const { state, policy } = context;
   if (policy.roles === undefined) return;
-  if (state.lastChosen !== before.lastChosen) {
+  const { lastChosen, lastServed } = state;
+  // The one chosen before may have been promoted again.
+  const isSame = lastServed?.promotion?.epoch === before.lastServed?.promotion?.epoch;
+  if (lastChosen !== before.lastChosen || !isSame) {
     // Before the first choice nobody was promoted, so a standby of that time counts.
     const isFirst = before.lastChosen === undefined;
-    context.set({ standbys: isFirst ? presentStandbys(state) : new Map() });
+    context.set({ standbys: isFirst ? presentStandbys(state, lastChosen) : new Map() });
+  } else if (lastServed !== before.lastServed) {
+    // It serves again after a restart, and nobody knows what happened meanwhile.
+    context.set({ standbys: presentStandbys(state, lastChosen) });
   }
+}
+
+/** Publishes who may not be chosen. Runs after every input. */
+export function publishBars(context: StepContext): void {
+  const { state, policy, phase } = context;
+  if (policy.roles === undefined) return;
   // While an upstream is being chosen, who may be chosen changes with each answer.
   if (phase.name !== "serving" && phase.name !== "waiting") return;
   const barred = new Map<string, Bar["kind"]>();
@@ -129,13 +175,13 @@ export function noteRoles(context: StepContext, before: State): void {
       ? undefined
       : barOf(context.state, policy, name);
     const was = state.barred.get(name);
-    // A standby that has just become a primary: the one chosen last is being asked whether it still is one.
-    const isOpen = bar?.kind === "rival" && state.standbys.get(name) === "standby";
-    if (bar !== undefined && bar.kind !== "waits" && !isOpen) {
+    const isOpen = bar?.kind === "rival" && state.standbys.get(name) === "promoted";
+    if (isOpen) {
+      // It has just become a primary: the one chosen last is being asked whether it still is one.
+      if (was !== undefined) barred.set(name, was);
+    } else if (bar !== undefined && bar.kind !== "waits") {
       barred.set(name, bar.kind);
-      if (was !== bar.kind) {
-        context.emit({ type: "upstream.barred", upstream: name, ...bar });
-      }
+      if (was !== bar.kind) context.emit({ type: "upstream.barred", upstream: name, ...bar });
     } else if (was !== undefined && name !== active && !isDown(context.health(name), policy)) {
       context.emit({ type: "upstream.allowed", upstream: name });
     }

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { ProbeResult } from "./ports.ts";
-import { learnRole, noteRoles } from "./role_watch.ts";
+import { forgetStandbys, learnRole, publishBars } from "./role_watch.ts";
 import type { ServerReport } from "./server_report.ts";
 import type { State } from "./state.ts";
 import { StepContext } from "./step_context.ts";
@@ -48,7 +48,7 @@ Deno.test("an answer without a role is left as it is", () => {
 
 Deno.test("a standby that becomes a primary makes the active one be asked, whose answer shows whether both are", () => {
   const first = learn(["b", answer("primary")], ["a", answer("standby")], ["a", answer("primary")]);
-  assertEquals(first.context.state.standbys, new Map([["a", "standby"]]));
+  assertEquals(first.context.state.standbys, new Map([["a", "promoted"]]));
   assertEquals(
     effectsOf(first.context),
     ["server.roleChanged", "server.roleChanged", "server.roleChanged", "probe b"],
@@ -59,7 +59,7 @@ Deno.test("a standby that becomes a primary makes the active one be asked, whose
     ["a", answer("primary")],
   ] as const;
   const late = learn(...promoted, ["b", answer("primary", { overtaken: true })]);
-  assertEquals(late.context.state.standbys, new Map([["a", "standby"]]));
+  assertEquals(late.context.state.standbys, new Map([["a", "promoted"]]));
   const both = learn(...promoted, ["b", answer("primary")]);
   assertEquals(both.context.state.standbys, new Map([["a", "rival"]]));
 });
@@ -98,14 +98,14 @@ Deno.test("an unknown role is published once for each reason, without regard to 
 Deno.test("a choice forgets the standbys of the choice before, and what is barred is published when it changes", () => {
   const { context } = learn(["b", answer("primary")], ["a", answer("standby")]);
   context.effects.length = 0;
-  noteRoles(context, { ...SERVING, lastChosen: "a" });
+  forgetStandbys(context, { ...SERVING, lastChosen: "a" });
   assertEquals([context.state.standbys.size, effectsOf(context)], [0, []]);
-  noteRoles(context, { ...SERVING, lastChosen: undefined });
+  forgetStandbys(context, { ...SERVING, lastChosen: undefined });
   assertEquals(context.state.standbys, new Map([["a", "standby"]]));
   const stale = learn(["b", answer("primary")], ["a", answer("primary")]).context;
   stale.effects.length = 0;
-  noteRoles(stale, SERVING);
-  noteRoles(stale, SERVING);
+  publishBars(stale);
+  publishBars(stale);
   assertEquals([effectsOf(stale), stale.state.barred], [
     ["upstream.barred"],
     new Map([["a", "stale"]]),
@@ -113,6 +113,31 @@ Deno.test("a choice forgets the standbys of the choice before, and what is barre
   stale.effects.length = 0;
   const allowed = learnRole(stale, "a", answer("standby"));
   stale.setHealth("a", { ...stale.health("a"), last: allowed, server: allowed.server });
-  noteRoles(stale, SERVING);
+  publishBars(stale);
   assertEquals(effectsOf(stale), ["server.roleChanged", "upstream.allowed"]);
+});
+
+Deno.test("a standby that does not answer while the active one goes on must be seen as a standby again", () => {
+  const gone: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
+  const { context } = learn(
+    ["b", answer("primary")],
+    ["a", answer("standby")],
+    ["a", gone],
+    ["b", answer("primary")],
+  );
+  assertEquals(context.state.standbys, new Map());
+  learnRole(context, "a", answer("primary"));
+  assertEquals(context.state.standbys, new Map());
+  learnRole(context, "a", answer("standby"));
+  assertEquals(context.state.standbys, new Map([["a", "standby"]]));
+});
+
+Deno.test("a server that starts keeps its last role, and after a restart only present standbys count", () => {
+  const starting = answer("unknown", { server: { role: "unknown", phase: "starting" } });
+  const { context, last } = learn(["a", answer("standby")], ["a", starting]);
+  assertEquals(last.server, { role: "standby", phase: "starting" });
+  const before = context.state;
+  context.set({ lastServed: { to: "b", promotion: undefined, since: 1 } });
+  forgetStandbys(context, before);
+  assertEquals(context.state.standbys, new Map());
 });

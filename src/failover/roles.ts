@@ -5,8 +5,8 @@
  *   check; one is enough if another server is known to be the primary now.
  * - A primary that is not the one chosen last is stale: an old one that came back. It is the new primary if it was
  *   a standby since that choice, so that somebody else must have promoted it, and the one chosen last is a
- *   standby now, or is gone. It is not if both were seen as primaries and the one chosen last is gone since: what
- *   that one acknowledged in between would be lost.
+ *   standby now, or is gone. It is not if both were seen as primaries and the one chosen last is gone since, or if
+ *   nobody knows what it was while the one chosen last went on: what that one acknowledged would be lost.
  * - A standby may be chosen if somebody makes it the primary, if its lag allows that, and if no primary may be
  *   chosen.
  * - Before the first choice only the primary may be chosen, and none of two.
@@ -91,22 +91,40 @@ function barOfPrimary(state: State, name: string, { readOnly }: ServerReport): B
     const other = state.upstreams.find((each) =>
       each.name !== name && takesWrites(state, each.name)
     );
-    return other && {
-      kind: "ambiguous",
-      reason: `${other.name} takes writes as well, and nobody has said which one is stale`,
-    };
+    return other && ambiguous(other.name);
   }
-  if (isNewPrimary(state, name, chosen)) return undefined;
+  if (isNewPrimary(state, name, chosen)) {
+    const other = otherNewPrimary(state, name, chosen);
+    return other === undefined ? undefined : ambiguous(other);
+  }
   return state.standbys.has(name)
     ? { kind: "rival", reason: `it takes writes, and so did ${chosen}, which was chosen last` }
     : { kind: "stale", reason: `it takes writes, but ${chosen} was chosen last: stale primary` };
+}
+
+function ambiguous(other: string): Bar {
+  const reason = `${other} takes writes as well, and nobody has said which one is stale`;
+  return { kind: "ambiguous", reason };
+}
+
+/**
+ * A third server that became a primary as well since `chosen` was chosen, whether it is alive now or not. A rival must
+ * be the only one that takes writes.
+ */
+function otherNewPrimary(state: State, name: string, chosen: string): string | undefined {
+  const isRival = state.standbys.get(name) === "rival";
+  return state.upstreams.find(({ name: other }) => {
+    if (other === name || other === chosen) return false;
+    const seen = state.standbys.get(other);
+    return seen === "promoted" || seen === "rival" || (isRival && takesWrites(state, other));
+  })?.name;
 }
 
 /** Whether somebody else has made `name` the primary after `chosen` was chosen. */
 function isNewPrimary(state: State, name: string, chosen: string): boolean {
   if (takesWrites(state, chosen)) return false;
   const seen = state.standbys.get(name);
-  return seen === "standby" ||
+  return seen === "standby" || seen === "promoted" ||
     (seen === "rival" && state.health.get(chosen)?.server?.role === "standby");
 }
 

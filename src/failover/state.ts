@@ -220,6 +220,12 @@ export interface LastServed {
 }
 
 /**
+ * What a standby has become since the last choice: nothing else, or a primary (`promoted`) that somebody else has made;
+ * or a `rival`, because the one chosen last was a primary after that as well.
+ */
+export type SeenRole = "standby" | "promoted" | "rival";
+
+/**
  * All that the machine knows of one service. It is never changed, only replaced. Times are those of the
  * machine, in milliseconds.
  */
@@ -267,11 +273,8 @@ export interface State {
   readonly drained: ReadonlyMap<string, StandingOrder>;
   /** The active upstream, if the operator chose it by name: there is no automatic failback from it. */
   readonly pinned: string | undefined;
-  /**
-   * The upstreams that have been standbys since `lastChosen` was chosen, where checks know that. `rival`: it is a
-   * primary now, and so was the one chosen last when that was last seen.
-   */
-  readonly standbys: ReadonlyMap<string, "standby" | "rival">;
+  /** The upstreams that have been standbys since `lastChosen` was chosen, where checks know that. */
+  readonly standbys: ReadonlyMap<string, SeenRole>;
   /** By upstream that is up and may not be chosen: why, as far as that was published. */
   readonly barred: ReadonlyMap<string, Bar["kind"]>;
   /** By upstream: drains that may have to be cancelled, or to be made harder. */

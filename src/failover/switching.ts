@@ -10,6 +10,7 @@ import { recentFailbacks, retryFailbackMs } from "./failback.ts";
 import { conclude, conclusionOf, stay } from "./following.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { Promotion, TriggerOutcome } from "./ports.ts";
+import { reportOf, takesWrites } from "./roles.ts";
 import { lose, NO_NAMES, startRound } from "./rounds.ts";
 import {
   DOOMED_TRIGGERS_MS,
@@ -248,23 +249,37 @@ function endPromotion(
   }
   const { onTriggerFailure } = context.policy;
   if (outcome.how === "failed" && isForNext(outcome, onTriggerFailure)) {
+    if (outcome.promotion === "refused") giveUpRemembered(context, name);
     return abandon(context, why(outcome), new Set(passedOver).add(name));
   }
   const triggers = progressAfter(context, name, attempt, outcome);
   context.enter({ ...phase, triggers });
+  if (outcome.how === "failed" && outcome.promotion !== undefined) {
+    for (const { name } of context.state.upstreams) {
+      context.requestAction({ do: "probe", upstream: name });
+    }
+  }
   if (triggers.is === "failed") finishPromotion(context);
 }
 
 /**
  * Whether another upstream is tried after this failure. A server that may have become the primary, or still may, is
- * not left while it is up, because there would be two; one that refused cannot take clients in any case.
+ * not left while it is up, because there would be two. One that refused is tried again in a later round, as meanwhile
+ * a primary may have come back.
  */
 function isForNext(
   { promotion }: Extract<TriggerOutcome, { how: "failed" }>,
   onTriggerFailure: Policy["onTriggerFailure"],
 ): boolean {
   if (promotion === "unclear") return false;
-  return promotion === "refused" ? onTriggerFailure !== "retry" : onTriggerFailure === "next";
+  return promotion === "refused" || onTriggerFailure === "next";
+}
+
+/** The promotion that a restart interrupted was refused now: the upstream before it counts as chosen again. */
+function giveUpRemembered(context: StepContext, name: string): void {
+  const { remembered } = context.state;
+  if (remembered?.unfinished?.to !== name || remembered.served === name) return;
+  context.set({ remembered: { ...remembered, isGivenUp: true } });
 }
 
 /** The triggers of a candidate that is down have ended without being cancelled. */
@@ -314,11 +329,26 @@ export function tickPromotion(context: StepContext): void {
   if (!("triggers" in phase) || phase.triggers.is !== "retrying") return;
   const { at, attempt } = phase.triggers;
   if (now < at) return;
+  const instead = returnedPrimary(context);
+  if (instead !== undefined) return abandon(context, instead);
   const promotion = phase.name === "promoting"
     ? phase.promotion
     : context.state.lastServed!.promotion!;
   context.enter({ ...phase, triggers: { is: "running", attempt: attempt + 1 } });
   context.requestAction({ do: "runTriggers", promotion });
+}
+
+/**
+ * Why a promotion that is unclear is not tried again: the candidate is still a standby, and the primary is back. If
+ * the candidate becomes one later all the same, it is a rival that gets no clients.
+ */
+function returnedPrimary({ state, policy, phase }: StepContext): string | undefined {
+  const { lastChosen } = state;
+  if (phase.name !== "promoting" || policy.roles === undefined || lastChosen === undefined) return;
+  const { name } = phase.candidate;
+  if (lastChosen === name || !takesWrites(state, lastChosen)) return undefined;
+  if (reportOf(state, name)?.role !== "standby") return undefined;
+  return `${name} is still a standby, and ${lastChosen} is the primary again`;
 }
 
 // ---- Serving

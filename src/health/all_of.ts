@@ -7,9 +7,10 @@ export function allOf(first: Probe, ...others: readonly Probe[]): Probe {
     let result: ProbeResult = await first(upstream, context, signal);
     for (const probe of others) {
       if (!result.passed) break;
-      const before = result.tookMs;
+      const { tookMs, server } = result;
       const next = await probe(upstream, context, signal);
-      result = { ...next, tookMs: before + next.tookMs };
+      const known = server === undefined ? {} : { server };
+      result = { ...known, ...next, tookMs: tookMs + next.tookMs };
     }
     return result;
   };

@@ -26,6 +26,8 @@ export class PromotionFirst implements Triggers {
   #previous: Promise<unknown> = Promise.resolve();
   /** The newest epoch whose server is a primary, so that its triggers may be repeated alone. */
   #doneEpoch = 0;
+  /** The newest epoch in which an attempt may have begun: a later refusal does not undo that. */
+  #unclearEpoch = 0;
 
   constructor(settings: PromotionSettings, triggers: Triggers) {
     this.#settings = settings;
@@ -66,7 +68,8 @@ export class PromotionFirst implements Triggers {
       return { how: "ran" };
     } catch (error) {
       if (signal.aborted) return { how: "cancelled" };
-      const isRefused = error instanceof PromotionRefused;
+      const isRefused = error instanceof PromotionRefused && this.#unclearEpoch !== epoch;
+      if (!isRefused) this.#unclearEpoch = epoch;
       const text = error instanceof Error ? error.message : String(error);
       const tookMs = clock.now() - startedAt;
       publish({ type: "server.promotionFailed", upstream, epoch, reason: text, tookMs });

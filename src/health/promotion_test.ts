@@ -74,23 +74,30 @@ Deno.test("a refusal, another failure and a time-out are told apart, and no trig
     ...{ how: "failed", promotion: "refused" },
     reason: reason("permission denied"),
   });
-  const lost = run();
+  const next = { ...PROMOTION, epoch: 5 };
+  const lost = run(next);
   await clock.advance(0);
   asked[1]!.end.reject(new Error("connection reset"));
   assertEquals(await lost, {
     ...{ how: "failed", promotion: "unclear" },
     reason: reason("connection reset"),
   });
-  const late = run();
+  // What may have begun is not undone by a later refusal.
+  const again = run(next);
+  await clock.advance(0);
+  asked[2]!.end.reject(new PromotionRefused("permission denied"));
+  const { how, ...facts } = await again;
+  assertEquals([how, "promotion" in facts && facts.promotion], ["failed", "unclear"]);
+  const late = run(next);
   await clock.advance(0);
   await clock.advance(5_000);
   assertEquals(await late, {
     ...{ how: "failed", promotion: "unclear" },
     reason: reason("not done within 5s"),
   });
-  assertEquals(asked[2]!.signal.aborted, true);
-  assertEquals(calls, ["promote b", "promote b", "promote b"]);
-  assertEquals(events.map(({ type }) => type), Array(3).fill("server.promotionFailed"));
+  assertEquals(asked[3]!.signal.aborted, true);
+  assertEquals(calls, Array(4).fill("promote b"));
+  assertEquals(events.map(({ type }) => type), Array(4).fill("server.promotionFailed"));
 });
 
 Deno.test("an abort ends the promotion, and a second run waits for the first", async () => {

@@ -1,9 +1,12 @@
 /** The memory of a service as the text of a file, and back. Times in the file are UTC. Pure. */
 import type { Memory } from "../failover/memory.ts";
 import type { StandingOrder } from "../failover/orders.ts";
+import type { SeenRole } from "../failover/state.ts";
 
 /** The format of the file. A larger number was written by a later version of the program. */
 const VERSION = 1;
+
+const SEEN: readonly SeenRole[] = ["standby", "promoted", "rival"];
 
 /** The text of the file. `offsetMs` is the wall clock minus the time of the machine, in milliseconds. */
 export function textOf(service: string, memory: Memory, offsetMs: number): string {
@@ -158,14 +161,14 @@ class MemoryFields {
   }
 
   /** Missing where no check has learned the roles of servers. */
-  standbys(key: string): Map<string, "standby" | "rival"> {
+  standbys(key: string): Map<string, SeenRole> {
     if (this.#fields[key] === undefined) return new Map();
     const all = this.object(key);
     if (all === undefined) return this.#wrong(key, "an object");
     return new Map(
       Object.keys(all.#fields).map((name) => {
         const seen = all.text(name);
-        return [name, seen === "standby" || seen === "rival" ? seen : all.#wrong(name, "known")];
+        return [name, SEEN.find((each) => each === seen) ?? all.#wrong(name, "known")];
       }),
     );
   }
