@@ -6,6 +6,10 @@
 export const UNTESTED: Readonly<Record<string, string>> = {
   "app/app.ts": "joins the parts: tests/scenarios/command_line_test.ts",
   "app/control_plane.ts": "joins the parts: tests/scenarios/primary_lost_test.ts",
+  "app/end.ts": "composition: tests/scenarios/upgrade_test.ts",
+  "app/inheritance.ts": "composition: tests/scenarios/upgrade_test.ts",
+  "app/replacement.ts": "composition: tests/scenarios/upgrade_test.ts",
+  "app/state_holder.ts": "composition: tests/scenarios/state_dir_test.ts",
   "app/http_shard.ts": "joins the parts: tests/scenarios/http_failover_test.ts",
   "app/http_in_threads.ts": "joins the parts: tests/scenarios/http_relay_test.ts",
   "app/http_on_main.ts": "joins the parts: tests/scenarios/http_relay_test.ts",

@@ -12,6 +12,7 @@ import { checkFiles } from "./app/files.ts";
 import { describe } from "./base/describe.ts";
 import { catchUncaught } from "./app/uncaught.ts";
 import { OWN_VARIABLES } from "./systemd/activation.ts";
+import type { Takeover } from "./upgrade/takeover.ts";
 import { VERSION, versionText } from "./app/version.ts";
 
 /** SIGINT or SIGTERM: drain; a second one: end at once. SIGUSR2: move back to the best rank. SIGHUP: open the access logs again. */
@@ -106,40 +107,94 @@ async function command(name: CommandName, args: readonly string[]): Promise<numb
   });
 }
 
+/** Runs the proxy, which takes over from a running one if it was started for that. */
+async function runProxy(): Promise<number> {
+  const { takeover, lines } = await takeoverOf();
+  using _connection = takeover;
+  if (lines !== undefined) return failed(lines, 1);
+  const outcome = await prepareAndRun(takeover).catch(takeoverFailed);
+  if (takeover !== undefined && outcome.lines.length > 0) await takeover.fail(outcome.lines);
+  return failed(outcome.lines, outcome.exitCode);
+}
+
+const DONE: Outcome = { lines: [], exitCode: 0 };
+
+interface Outcome {
+  readonly lines: readonly string[];
+  readonly exitCode: number;
+}
+
+/** The outcome of a run that could not take over; throws any other error again. */
+function takeoverFailed(error: unknown): Outcome {
+  if (!(error instanceof Error && "lines" in error)) throw error;
+  const lines = (error as Error & Outcome).lines.map((line) => `Cannot take over: ${line}`);
+  return { lines, exitCode: 1 };
+}
+
+/**
+ * Connects to the process to take over from, if this one was started for that. The variable is for this process only,
+ * and not for the programs that it starts.
+ */
+async function takeoverOf(): Promise<
+  { readonly takeover?: Takeover; readonly lines?: readonly string[] }
+> {
+  const socket = Deno.env.get("FAILOVER_UPGRADE");
+  if (socket === undefined) return {};
+  Deno.env.delete("FAILOVER_UPGRADE");
+  const { Takeover } = await import("./upgrade/takeover.ts");
+  try {
+    return { takeover: Takeover.connect(socket, VERSION, Deno.ppid) };
+  } catch (error) {
+    return { lines: takeoverFailed(error).lines };
+  }
+}
+
 async function main(): Promise<number> {
   const [name, ...rest] = Deno.args;
   if (isCommand(name)) return await command(name, rest);
+  return await runProxy();
+}
+
+async function prepareAndRun(takeover: Takeover | undefined): Promise<Outcome> {
   const loaded = load(inputOf(Deno.args));
   if (loaded.kind === "print") {
     console.log(loaded.text.trimEnd());
-    return loaded.exitCode;
+    return { lines: [], exitCode: loaded.exitCode };
   }
   if (loaded.kind === "version") {
     console.log(await versionText());
-    return 0;
+    return DONE;
   }
   if (loaded.kind === "generate") {
     const { documentText } = await import("./config/documents.ts");
     console.log(documentText(loaded.document));
-    return 0;
+    return DONE;
   }
   if (loaded.kind === "errors") {
     const { errors } = await checkFiles(loaded.readable);
-    return failed([...loaded.lines, ...errors], loaded.exitCode);
+    return { lines: [...loaded.lines, ...errors], exitCode: loaded.exitCode };
   }
   const { config, warnings } = loaded;
   const { found: programs, errors } = await checkFiles(config);
   errors.push(...await unusableEngines(config));
-  if (errors.length > 0) return failed(errors, 2);
+  if (errors.length > 0) return { lines: errors, exitCode: 2 };
   if (loaded.kind === "check") {
     const all = [...warnings, ...programs.flatMap((each) => each.warnings)];
     console.log(summary(config, [...new Set(all)]));
-    return 0;
+    return DONE;
   }
   const control = controlOf(config.process.control);
-  const given = { config, warnings, programs, control, env: takeVariables() };
-  const outcome = await run(given, VERSION, listenToSignals(), Deno.stderr);
-  return failed(outcome.lines, outcome.exitCode);
+  const startedAs = {
+    isStandalone: Deno.build.standalone,
+    // Asked for when it is needed: the file may have been replaced or renamed by then.
+    get execPath() {
+      return Deno.execPath();
+    },
+    args: Deno.args,
+    env: takeVariables(),
+  };
+  const given = { config, warnings, programs, control, startedAs, takeover };
+  return await run(given, VERSION, listenToSignals(), Deno.stderr);
 }
 
 /** The environment, from which this takes what is not for the programs that this one starts. */

@@ -21,6 +21,7 @@ import { answerOrder, ORDERS } from "./orders.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";
 import { briefReport, stateReport } from "./state_report.ts";
 import type { EventCounts } from "./event_counts.ts";
+import { answerUpgrade, type UpgradeAnswer, type UpgradeOrder } from "./upgrade.ts";
 import type { ServiceView } from "./view.ts";
 
 /** What the admin endpoints of a process show and call. */
@@ -53,6 +54,8 @@ export interface AdminSettings {
    * commands. Without a number there may be `FEEDS_MAX` feeds.
    */
   readonly connectionsMax?: number;
+  /** Replaces the process; only where the program to start may be named, which is the control socket. */
+  readonly upgrade?: (order: UpgradeOrder) => Promise<UpgradeAnswer>;
   /** Ends the live feeds, which otherwise never end by themselves. */
   readonly stop: AbortSignal;
 }
@@ -122,6 +125,10 @@ export function adminApp(
       const refusal = await refusalOf(c, orders);
       return refusal ?? await answerDrill(c, settings.services, askerOf(c, settings));
     });
+    const { upgrade } = settings;
+    if (upgrade !== undefined && orders === "all") {
+      app.post(`${ROOT}/upgrade`, (c) => answerUpgrade(c, upgrade, askerOf(c, settings)));
+    }
     for (const name of Object.keys(ORDERS) as OperatorOrder["name"][]) {
       app.post(`${ROOT}/${name}`, async (c) => {
         const refusal = await refusalOf(c, orders);

@@ -4,8 +4,7 @@
  */
 import type { ServiceView } from "../admin/view.ts";
 import { type Address, formatAddress } from "../base/address.ts";
-import { realClock, sleep } from "../base/clock.ts";
-import { whenAborted } from "../base/deadline.ts";
+import { realClock } from "../base/clock.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
 import type { EventStream } from "../events/stream.ts";
 import type { ProgramFiles } from "./files.ts";
@@ -20,11 +19,15 @@ import { type Coordinate, coordinationOf } from "./coordination.ts";
 import { AccessLogs } from "./access_logs.ts";
 import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
+import { untilTheEnd } from "./end.ts";
+import type { Inherited } from "./inheritance.ts";
+import { HeldState } from "./state_holder.ts";
+import { Replacement, type StartedAs } from "./replacement.ts";
+import type { Takeover } from "../upgrade/takeover.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import type { ReceivedListeners } from "../net/handover.ts";
-import { ServiceManager, type StartVariables } from "./service_manager.ts";
+import { ServiceManager } from "./service_manager.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
-import { StateFolder } from "../state/state.ts";
 import type { Starter } from "./service.ts";
 import { type Share, shareDescriptors } from "./shares.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -66,6 +69,10 @@ const coarseClock = new CoarseClock(realClock);
 
 /** The input of a run: options that were validated, and the files that they name. */
 export interface RunInput {
+  /** How the process was started, for the one that takes over from it. */
+  readonly startedAs: StartedAs;
+  /** The connection to the process to take over from, if there is one. */
+  readonly takeover?: Takeover | undefined;
   readonly config: Config;
   /** Warnings about the options. */
   readonly warnings: readonly string[];
@@ -73,8 +80,6 @@ export interface RunInput {
   readonly programs: readonly ProgramFiles[];
   /** Where commands are taken, and whether an option says so; undefined if they are not. */
   readonly control: ControlPlace | undefined;
-  /** The environment at the start, in which the service manager says what it gives. */
-  readonly env: StartVariables;
 }
 
 /** Where the control socket is. */
@@ -84,68 +89,60 @@ export interface ControlPlace {
   readonly isDefault: boolean;
 }
 
-/** Runs all services until the stop signal. Resolves when everything has ended. */
+/**
+ * Runs all services until the stop signal, or until another process has taken over. Resolves when everything has ended.
+ * Throws `TakeoverFailed` if it cannot take over from the process that it was started by.
+ */
 export async function run(
-  { config, warnings, programs, control, env }: RunInput,
+  { config, warnings, programs, control, startedAs, takeover }: RunInput,
   version: string,
   orders: Orders,
   stderr: Sink,
 ): Promise<RunOutcome> {
+  const inherited = takeover &&
+    await (await import("./inheritance.ts")).Inherited.from(takeover, version);
   using _poolThread = keepPoolThread(realClock);
   const plans = await Promise.all(config.services.map(async (service, index): Promise<Plan> => ({
     config: service,
     starter: await starterFor(service),
     ...programs[index]!,
   })));
-  using manager = await ServiceManager.from(env, config, control?.path);
-  const taken = await takenAddresses(plans, config, manager.received);
+  using manager = await ServiceManager.from(startedAs.env, config, control?.path);
+  const received = inherited?.listeners ?? manager.received;
+  const taken = await takenAddresses(plans, config, received);
   if (taken.length > 0) return { exitCode: 1, lines: taken };
 
-  const state = await openState(config, (event) => events.publish("", event));
-  if (state instanceof Array) return { exitCode: 2, lines: state };
+  const publish: Publish = (event) => events.publish("", event);
+  // The folder of another process is taken over when that decides nothing any more.
+  const held = new HeldState(config, publish);
+  const lost = inherited === undefined ? await held.open() : undefined;
+  if (lost !== undefined) return { exitCode: 2, lines: lost };
   await using reports = new Reports(config, version, stderr, { clock: realClock, coarseClock });
   const { events } = reports;
   // What is not on disk yet is written before the log ends.
-  await using _state = state;
+  await using state = held;
   const faults = new LogLimiter(UNCAUGHT_EVERY_MS);
   orders.onUncaught((reason) => {
-    if (faults.allow(reason, realClock.now())) {
-      events.publish("", { type: "proxy.faulted", reason });
-    }
+    if (faults.allow(reason, realClock.now())) publish({ type: "proxy.faulted", reason });
   });
   manager.follow(events, () => reports.views);
-  for (const warning of warnings) events.publish("", { type: "config.warned", warning });
-  events.publish("", { type: "proxy.started", version, services: plans.length });
-  using accessLogs = await AccessLogs.open(config, realClock, events.scope(""));
+  for (const warning of warnings) publish({ type: "config.warned", warning });
+  publish({ type: "proxy.started", version, services: plans.length });
+  using accessLogs = await AccessLogs.open(config, realClock, publish);
   if (accessLogs.errors.length > 0) return { exitCode: 2, lines: accessLogs.errors };
   if (accessLogs.hasFiles) orders.onReopenOrder(() => accessLogs.reopen());
   // The services start without waiting for the disk.
   reports.incidents.load().catch((error) =>
-    events.publish("", { type: "proxy.faulted", reason: describe(error) })
+    publish({ type: "proxy.faulted", reason: describe(error) })
   );
   // Only a control socket that an option asks for is opened before the services.
-  const isAsked = control !== undefined && !control.isDefault;
-  const line = isAsked ? await reports.listenControl(control) : undefined;
+  const isAsked = control !== undefined && !control.isDefault && inherited === undefined;
+  const line = isAsked ? await reports.listenControl(control, received) : undefined;
   if (line !== undefined) return { exitCode: 1, lines: [line] };
-  const started = async () => {
-    if (control?.isDefault) await reports.listenControl(control);
-  };
-  const shared = { reports, state, accessLogs, version, manager };
-  return await serve(plans, config, shared, orders, started);
-}
-
-/** Opens the state folder if there is to be one. Resolves with error lines if it cannot be used. */
-async function openState(
-  { services, process: { stateDir, origins } }: Config,
-  publish: Publish,
-): Promise<StateFolder | undefined | readonly string[]> {
-  if (stateDir === undefined) return undefined;
-  const names = services.map(({ name }) => name);
-  const opened = await StateFolder.open(stateDir, names, { clock: realClock, publish });
-  if (opened instanceof StateFolder) return opened;
-  return opened.map((reason) =>
-    `Cannot use the state folder ${reason} (option state_dir, from ${origins.stateDir})`
-  );
+  return await serve(plans, config, {
+    ...{ reports, state, accessLogs, orders, control, inherited, received, manager },
+    ...{ version, startedAs },
+  });
 }
 
 /** One error line for each address on which the process cannot listen. */
@@ -198,28 +195,36 @@ function sharesOf(plans: readonly Plan[], events: EventStream): Share[] {
 
 /** What all services of the process share. */
 interface Shared {
-  readonly version: string;
   readonly reports: Reports;
-  readonly state: StateFolder | undefined;
+  readonly state: HeldState;
   readonly accessLogs: AccessLogs;
+  readonly orders: Orders;
+  readonly control: ControlPlace | undefined;
+  readonly inherited: Inherited | undefined;
+  readonly version: string;
+  readonly startedAs: StartedAs;
+  /** Listening sockets of another process, or of systemd. */
+  readonly received: ReceivedListeners | undefined;
   readonly manager: ServiceManager;
 }
 
 async function serve(
   plans: readonly Plan[],
   config: Config,
-  { reports, state, accessLogs, version, manager }: Shared,
-  orders: Orders,
-  started: () => Promise<void>,
+  shared: Shared,
 ): Promise<RunOutcome> {
-  const { admin, drainDelay, drainTimeout, socketMode, origins } = config.process;
+  const { reports, state, accessLogs, orders, inherited, received, manager } = shared;
+  const { version, startedAs } = shared;
+  const { drainTimeout, socketMode } = config.process;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
   await using threads = startThreads(config.services, workersOf(config), events.scope(""));
+  const lost = inherited && await inheritState(inherited, state, threads);
+  if (lost !== undefined) return { exitCode: 2, lines: lost };
   const services: Supervisor[] = [];
-  const stopAll = async (drainMs: number, now: AbortSignal) => {
-    const cuts = await Promise.all(services.map((service) => service.stop(drainMs, now)));
-    return cuts.reduce((sum, cut) => sum + cut, 0);
+  const failed = async (line: string): Promise<RunOutcome> => {
+    await Promise.all(services.map((service) => service.stop(0, AbortSignal.abort())));
+    return { exitCode: 1, lines: [line] };
   };
   const instance = crypto.randomUUID().slice(0, 8);
   const coordinate = await coordinationOf(config.process, version, instance);
@@ -227,71 +232,78 @@ async function serve(
   reports.controlConnectionsMax = shares.control;
   for (const [place, plan] of plans.entries()) {
     const service = await startPlan(plan, {
-      ...{ programs, threads, instance, reports, state, accessLogs, socketMode },
+      ...{ programs, threads, instance, reports, state, accessLogs, socketMode, inherited },
       ...coordinate === undefined ? {} : { coordinate },
-      ...manager.received === undefined ? {} : { received: manager.received },
+      ...received === undefined ? {} : { received },
       drainMs: drainTimeout,
       connectionsMax: shares.clients[place]!,
     });
-    if (typeof service === "string") {
-      await stopAll(0, AbortSignal.abort());
-      // All options were valid when they were checked, so something has changed since.
-      return { exitCode: 1, lines: [service] };
-    }
+    // All options were valid when they were checked, so something has changed since.
+    if (typeof service === "string") return await failed(service);
     services.push(service);
     reports.views.push(service.view);
   }
-  const window = admin === undefined
-    ? undefined
-    : await reports.listenAdmin(admin, shares.admin, manager.received);
-  if (typeof window === "string") {
-    await stopAll(0, AbortSignal.abort());
-    return { exitCode: 1, lines: [cannotListenAdmin(admin!, window, origins.admin)] };
-  }
-  window?.finished.catch((error) => {
-    events.publish("", {
-      type: "proxy.faulted",
-      reason: `the admin listener ended: ${describe(error)}`,
-    });
+  const replacement = new Replacement({
+    ...{ clock: realClock, publish: events.scope(""), version, startedAs, services, state },
+    control: shared.control?.path,
+    ownListeners: () => reports.listeners(),
   });
+  reports.upgrade = (order) => replacement.order(order);
+  const line = await listenForOperators(config, shared, shares.admin);
+  if (line !== undefined) return await failed(line);
   orders.onFailbackOrder(() =>
     services.forEach((service) => service.view.order({ name: "failback" }, BY_SIGNAL))
   );
-
-  await started();
-  manager.ready();
-
-  await whenAborted(orders.stop);
-  manager.stopping();
-  reports.isStopping = true;
-  await sleepUnless(drainDelay, orders.stopNow);
-  const reason = String(orders.stop.reason);
-  const sessions = services.reduce((sum, { view }) => sum + (view.counters().active ?? 0), 0);
-  events.publish("", { type: "proxy.stopping", reason, sessions, drainMs: drainTimeout });
-  const cutSessions = await stopAll(drainTimeout, orders.stopNow);
-  events.publish("", { type: "proxy.stopped", cutSessions });
-  return { exitCode: 0, lines: [] };
+  const refused = await inherited?.begin(services, events.scope(""));
+  if (refused !== undefined) return await failed(refused);
+  if (inherited !== undefined) void state.sign();
+  manager.ready(inherited !== undefined);
+  return await untilTheEnd(config.process, { reports, services, replacement, orders, manager });
 }
 
-/** Resolves after `ms` milliseconds, or as soon as the process must end at once; clients are served meanwhile. */
-async function sleepUnless(ms: number, now: AbortSignal): Promise<void> {
-  if (ms > 0) await sleep(realClock, ms, now).catch(() => {});
+/** Prepares what can fail, and takes over what the services of the process before remember. */
+async function inheritState(
+  inherited: Inherited,
+  state: HeldState,
+  { group }: Threads,
+): Promise<readonly string[] | undefined> {
+  await Promise.all(group?.sendAll({ look: true }) ?? []);
+  return await state.open(await inherited.memories(state.folder));
+}
+
+/** Opens the admin listener and the control socket. Resolves with an error line if an option cannot be satisfied. */
+async function listenForOperators(
+  config: Config,
+  { reports, control, inherited, received }: Shared,
+  connectionsMax: number,
+): Promise<string | undefined> {
+  const { admin, origins } = config.process;
+  const publish = reports.events.scope("");
+  const window = admin && await reports.listenAdmin(admin, connectionsMax, received);
+  if (typeof window === "string") return cannotListenAdmin(admin!, window, origins.admin);
+  window?.finished.catch((error) => {
+    const reason = `the admin listener ended: ${describe(error)}`;
+    publish({ type: "proxy.faulted", reason });
+  });
+  const isOpen = control === undefined || reports.takesCommands;
+  return isOpen ? undefined : await reports.listenControl(control, received, inherited?.mayBegin);
 }
 
 function startPlan(
   { config: { name }, starter, warnings, triggerWarnings }: Plan,
-  { reports, state, ...rest }: {
+  { reports, state, inherited, ...rest }: {
     readonly programs: Programs;
     readonly threads: Threads;
     readonly instance: string;
     readonly drainMs: number;
     readonly reports: Reports;
-    readonly state: StateFolder | undefined;
+    readonly state: HeldState;
     readonly accessLogs: AccessLogs;
     readonly socketMode: number;
     readonly connectionsMax: number;
     readonly coordinate?: Coordinate;
     readonly received?: ReceivedListeners;
+    readonly inherited: Inherited | undefined;
   },
 ): Promise<Supervisor | string> {
   const publish = reports.events.scope(name);
@@ -300,7 +312,8 @@ function startPlan(
   return Supervisor.start(starter, {
     clock: realClock,
     coarseClock,
-    memory: state?.memory(name) ?? new ProcessMemory(),
+    memory: state.memory(name) ?? new ProcessMemory(inherited?.memory(name)),
+    ...inherited === undefined ? {} : { mayBegin: inherited.mayBegin },
     publish,
     observer: reports.incidents.observer(name),
     triggerWarnings,

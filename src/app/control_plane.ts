@@ -74,6 +74,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #failed = Promise.withResolvers<never>();
   readonly #membership: Membership | undefined;
   #checker: Checker | undefined;
+  #isOver = false;
 
   /** Connects the parts. Nothing is checked or decided before `begin`. */
   constructor(
@@ -203,8 +204,14 @@ export class ControlPlane implements AsyncDisposable {
     return this.#controller.state;
   }
 
-  /** Starts the checks and the first selection. Must be called once. */
+  /** Starts the checks and the first selection, as soon as it may. Must be called once. */
   begin(): void {
+    const { mayBegin } = this.#context;
+    if (mayBegin === undefined) this.#begin();
+    else void mayBegin.then(() => this.#isOver || this.#begin());
+  }
+
+  #begin(): void {
     this.#startChecks();
     // The cluster begins the service, if there is one.
     if (this.#membership !== undefined) this.#membership.join();
@@ -234,12 +241,17 @@ export class ControlPlane implements AsyncDisposable {
     this.#checker.finished.catch(this.#failed.reject);
   }
 
+  /** Why `suspend` is not possible at this moment, for a person; undefined if it is. */
+  get busyWith(): string | undefined {
+    return this.#drills.isRunning ? "a drill is under way" : this.#controller.busyWith;
+  }
+
   /**
    * Stops checking and deciding, so that another process can take over. Resolves with what that one must know, or
    * with the reason why it is not possible now; nothing has changed then.
    */
   async suspend(): Promise<Memory | string> {
-    if (this.#drills.isRunning) return "a drill is under way";
+    if (this.busyWith !== undefined) return this.busyWith;
     const memory = this.#controller.suspend();
     if (typeof memory === "string") return memory;
     const checker = this.#checker;
@@ -293,6 +305,7 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Stops the checks, takes no more decisions, and ends running triggers. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     await this.#drills[Symbol.asyncDispose]();
     this.#triggerFiles?.[Symbol.dispose]();
     await this.#checker?.[Symbol.asyncDispose]();

@@ -1,6 +1,11 @@
 /** The listening sockets of services, as they pass from one process to the next. */
 import { type Address, formatAddress } from "../base/address.ts";
-import type { ListenerOwner, PassedListener, ReceivedPort } from "../net/handover.ts";
+import type {
+  ListenerOwner,
+  PassedListener,
+  ReceivedListeners,
+  ReceivedPort,
+} from "../net/handover.ts";
 import type { ServiceContext } from "./service.ts";
 
 /** The socket of a service that another process has left to this one, if it has left any. */
@@ -9,8 +14,16 @@ export function receivedFor(
   name: string,
   address: Address,
 ): { readonly received?: ReceivedPort } {
+  return receivedOf(received, { is: "service", name }, address);
+}
+
+/** The socket for one place that another process has left to this one, if it has left any. */
+export function receivedOf(
+  received: ReceivedListeners | undefined,
+  owner: ListenerOwner,
+  address: Address,
+): { readonly received?: ReceivedPort } {
   if (received === undefined) return {};
-  const owner: ListenerOwner = { is: "service", name };
   return {
     received: {
       take: () => received.take(owner, formatAddress(address)),

@@ -149,7 +149,9 @@ class HttpInThreads implements Service {
       ...receivedFor(context, config.name, config.listen),
       opened: (listener, address) => {
         tell(service, { is: "address", address }, "address");
-        void plane.listen(listener);
+        const listen = () => void plane.listen(listener);
+        if (context.mayBegin === undefined) listen();
+        else void context.mayBegin.then(listen);
       },
     });
   }
@@ -228,6 +230,10 @@ class HttpInThreads implements Service {
         void this.#service.configure(this.#layout.settings, limits);
       },
     });
+  }
+
+  busyWith(): string | undefined {
+    return this.#control.busyWith;
   }
 
   suspend() {

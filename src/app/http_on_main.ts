@@ -185,6 +185,10 @@ class HttpOnMain implements Service {
     this.#control.configure(config, partsOf(layout), context);
   }
 
+  busyWith(): string | undefined {
+    return this.#control.busyWith;
+  }
+
   suspend() {
     return this.#control.suspend();
   }

@@ -40,8 +40,8 @@ export class LazyServer implements Acceptee {
     await server.serve(conn, peer);
   }
 
-  /** Closes every connection at once. */
-  async end(): Promise<void> {
-    await (await this.#loading)?.drain(AbortSignal.abort());
+  /** Closes every connection: at once, or those that wait for an answer when `now` is aborted. */
+  async end(now = AbortSignal.abort()): Promise<void> {
+    await (await this.#loading)?.drain(now);
   }
 }

@@ -5,6 +5,11 @@ import type { Memory, MemoryPort } from "../failover/memory.ts";
 export class ProcessMemory implements MemoryPort {
   remembered: Memory | undefined;
 
+  /** `inherited`: what the process before this one remembered. */
+  constructor(inherited?: Memory) {
+    this.remembered = inherited;
+  }
+
   keep(memory: Memory): void {
     this.remembered = memory;
   }

@@ -14,7 +14,6 @@ import { type Clock, sleep } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
 import { fingerprint } from "../config/fingerprint.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
-import type { ReceivedListeners } from "../net/handover.ts";
 import { EventStream } from "../events/stream.ts";
 import { Incidents } from "../incidents/incidents.ts";
 import { IncidentStore } from "../incidents/store.ts";
@@ -22,12 +21,18 @@ import { Notices } from "../report/notices.ts";
 import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
 import { CONTROL_MAX, measure } from "../net/descriptors.ts";
+import type { PassedListener, ReceivedListeners } from "../net/handover.ts";
+import type { LocalListener } from "../net/linux/local_listener.ts";
 import type { Server } from "../http1/server.ts";
+import { Gate } from "./gate.ts";
+import { receivedOf } from "./handed_over.ts";
 import { LazyServer } from "./lazy_server.ts";
 import { Webhook } from "../report/webhook.ts";
 
 /** The number of past events that `/__failover/events` can show. */
 const EVENTS_KEPT = 256;
+/** How long the end of a process that was replaced waits for its last answers to commands, in milliseconds. */
+const LAST_ANSWERS_MS = 5_000;
 /** How long the end of the program waits for the last log lines to be written, in milliseconds. */
 const LAST_LINES_MS = 1_000;
 
@@ -53,7 +58,13 @@ export class Reports implements AsyncDisposable {
   /** Ends the live feeds. */
   readonly #stop = new AbortController();
   #listener: AdminListener | undefined;
-  #control: AsyncDisposable | undefined;
+  #control: { readonly server: LazyServer; readonly listener: LocalListener } | undefined;
+  #controlPath = "";
+  /** Replaces the process. */
+  upgrade: NonNullable<AdminSettings["upgrade"]> = () =>
+    Promise.resolve({ lines: ["the proxy has not started yet"] });
+  /** Another process has the listeners now. */
+  #isLeft = false;
 
   constructor(
     config: Config,
@@ -118,10 +129,7 @@ export class Reports implements AsyncDisposable {
       publish,
       connectionsMax,
       socketMode: this.#config.process.socketMode,
-      received: received && {
-        take: () => received.take({ is: "admin" }, formatAddress(address)),
-        giveBack: (listener) => received.giveBack(listener),
-      },
+      ...receivedOf(received, { is: "admin" }, address),
     });
     if (typeof listener === "string") return listener;
     this.#listener = listener;
@@ -132,23 +140,27 @@ export class Reports implements AsyncDisposable {
    * Takes commands at the control socket. Resolves with an error line if an option asks for a place where that
    * cannot be done; by default a warning is logged, and the proxy runs without.
    */
-  async listenControl({ path, isDefault }: ControlPlace): Promise<string | undefined> {
+  async listenControl(
+    { path, isDefault }: ControlPlace,
+    received?: ReceivedListeners,
+    mayBegin?: Promise<void>,
+  ): Promise<string | undefined> {
     const { openControl } = await import("../control/control.ts");
     const publish = this.events.scope("");
     const clock = this.#clock;
     const server = new LazyServer(() => this.#controlServer());
-    const listener = await openControl(path, server, { clock, publish });
+    const acceptee = mayBegin === undefined ? server : new Gate(server, mayBegin);
+    const listener = await openControl(path, acceptee, {
+      ...{ clock, publish },
+      received: received?.take({ is: "control" }, `unix:${path}`)?.descriptor,
+    });
     if (typeof listener === "string") {
       if (!isDefault) return `Cannot listen on ${path}: ${listener} (option control)`;
       publish({ type: "control.missing", path, reason: listener });
       return undefined;
     }
-    this.#control = {
-      async [Symbol.asyncDispose]() {
-        await server.end();
-        await listener[Symbol.asyncDispose]();
-      },
-    };
+    this.#control = { server, listener };
+    this.#controlPath = path;
     listener.finished.catch((error) =>
       publish({ type: "proxy.faulted", reason: `the control socket ended: ${describe(error)}` })
     );
@@ -173,7 +185,8 @@ export class Reports implements AsyncDisposable {
       return credentials === undefined ? "a local user" : describeUser(credentials);
     };
     const connectionsMax = this.controlConnectionsMax;
-    const settings = { ...this.#settings(this.views), nameOf, connectionsMax };
+    const upgrade: AdminSettings["upgrade"] = (order) => this.upgrade(order);
+    const settings = { ...this.#settings(this.views), nameOf, connectionsMax, upgrade };
     const app = adminApp(settings, "operator", "all");
     return adminServer(app, {
       clock: this.#clock,
@@ -182,14 +195,53 @@ export class Reports implements AsyncDisposable {
     });
   }
 
+  /** Whether the control socket is open. */
+  get takesCommands(): boolean {
+    return this.#control !== undefined;
+  }
+
+  /** The listening sockets of the control socket and the admin listener. */
+  listeners(): readonly PassedListener[] {
+    const found: PassedListener[] = [];
+    const passed = this.#listener?.passed();
+    const { admin } = this.#config.process;
+    if (passed !== undefined && admin !== undefined) {
+      found.push({ owner: { is: "admin" }, address: formatAddress(admin), ...passed });
+    }
+    const descriptor = this.#control?.listener.descriptor;
+    if (descriptor !== undefined) {
+      const address = `unix:${this.#controlPath}`;
+      found.push({ owner: { is: "control" }, address, descriptor });
+    }
+    return found;
+  }
+
+  /** Accepts nobody any more, because another process does. Answers under way are still given. */
+  leave(): void {
+    this.#isLeft = true;
+    this.#listener?.leave();
+    this.#control?.listener.leave();
+  }
+
   /** Ends the live feeds and sends the last notices and log lines, within a bounded time. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#listener?.[Symbol.asyncDispose]();
-    await this.#control?.[Symbol.asyncDispose]();
+    await this.#endControl();
     await this.#webhook?.[Symbol.asyncDispose]();
     await this.#store?.[Symbol.asyncDispose]();
     await Promise.race([this.#log.flushed(), sleep(this.#clock, LAST_LINES_MS)]);
+  }
+
+  async #endControl(): Promise<void> {
+    if (this.#control === undefined) return;
+    const { server, listener } = this.#control;
+    const cut = this.#isLeft ? new AbortController() : undefined;
+    // The caller of the upgrade still waits for its answer.
+    const cancel = this.#clock.after(LAST_ANSWERS_MS, () => cut?.abort());
+    await server.end(cut?.signal);
+    cancel();
+    await listener[Symbol.asyncDispose]();
   }
 
   #settings(services: readonly ServiceView[]): AdminSettings {

@@ -40,6 +40,8 @@ export interface ServiceContext {
   readonly drainMs: number;
   /** The files of `--access-log`, where there may be some. */
   readonly accessLogs?: AccessLogs;
+  /** The service accepts no client and decides nothing before this has resolved; at once if missing. */
+  readonly mayBegin?: Promise<void>;
   /** Listening sockets of the process before this one, or of systemd; those that are missing are opened. */
   readonly received?: ReceivedListeners;
   /** Shares the decisions of the service with other proxies; undefined if this one is alone. */
@@ -76,6 +78,8 @@ export interface Service {
   stop(drainMs: number, now: AbortSignal): Promise<number>;
   /** Prepares a change without changing anything, or resolves with error lines that say why it is not possible. */
   prepare(change: ServiceChange): Promise<PreparedChange | readonly string[]>;
+  /** Why `suspend` is not possible at this moment, for a person; undefined if it is. */
+  busyWith(): string | undefined;
   /**
    * Stops checking and deciding, so that another process can take over. Resolves with what that one must know, or
    * with the reason why it is not possible now; nothing has changed then. Clients are served meanwhile.

@@ -17,6 +17,7 @@ const RETRY_MS_MAX = 60_000;
 const STABLE_MS = 10 * 60_000;
 /** How long the remaining parts of a dead service may take to end, in milliseconds. */
 const STOP_MS_MAX = 5_000;
+const RESTARTING = "it is being restarted";
 
 /** One service with its restarts. */
 export class Supervisor {
@@ -74,9 +75,14 @@ export class Supervisor {
     return await this.#service?.stop(drainMs, now) ?? 0;
   }
 
+  /** As `Service.busyWith`. */
+  busyWith(): string | undefined {
+    return this.#service === undefined ? RESTARTING : this.#service.busyWith();
+  }
+
   /** As `Service.suspend`. A service that is to be restarted is not handed over. */
   async suspend(): Promise<Memory | string> {
-    const memory = await this.#service?.suspend() ?? "it is being restarted";
+    const memory = await this.#service?.suspend() ?? RESTARTING;
     if (typeof memory !== "string") this.#suspension ??= Promise.withResolvers();
     return memory;
   }

@@ -13,6 +13,7 @@ class FakeService {
   readonly service = {
     view: { name: "web", mode: "tcp", policy: {}, counters: () => ({ accepted: 1 }) },
     finished: this.end.promise,
+    busyWith: () => "a drill is under way",
     suspend: () => Promise.resolve({ epoch: 3 }),
     resume: () => this.resumed++,
     stop: () => Promise.resolve(++this.stops),
@@ -113,9 +114,11 @@ Deno.test("a service that dies while another process takes over is restarted onl
   await fixture.clock.advance(60_000);
   assertEquals(fixture.instances, ["i"]);
   assertEquals(await supervisor.suspend(), "it is being restarted");
+  assertEquals(supervisor.busyWith(), "it is being restarted");
   supervisor.resume();
   await fixture.clock.advance(0);
   assertEquals(fixture.instances, ["i", "i.1"]);
+  assertEquals(supervisor.busyWith(), "a drill is under way");
   assertEquals(await supervisor.suspend() as unknown, { epoch: 3 });
   supervisor.resume();
   assertEquals([first.resumed, second.resumed], [0, 1]);

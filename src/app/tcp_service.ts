@@ -98,6 +98,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
     }),
     finished: Promise.race([relay.finished, control.finished]),
     prepare: (change) => Promise.resolve(prepare(change)),
+    busyWith: () => control.busyWith,
     suspend: () => control.suspend(),
     resume: () => control.resume(),
     // The port is closed first, because running triggers may take long to end.

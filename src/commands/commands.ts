@@ -19,6 +19,7 @@ import { pageCommand } from "./page.ts";
 import { printRefusal } from "./refusal.ts";
 import { replayCommand } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
+import { upgradeCommand } from "./upgrade.ts";
 import { exitCodeOf, servicesOf, statusText } from "./report.ts";
 
 /** In characters. */
@@ -81,6 +82,8 @@ export async function runCommand(
         return await historyCommand(given, recordsOf(connection), io);
       case "drill":
         return await drillCommand(given, connection, io);
+      case "upgrade":
+        return await upgradeCommand(given, connection, io);
       case "replay":
         return await replayCommand(given, recordsOf(connection), io);
       default:

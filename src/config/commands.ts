@@ -147,6 +147,16 @@ export const COMMANDS = {
       1: "nobody would, a trigger failed, or it was refused",
     },
   },
+  upgrade: {
+    help:
+      "Let a new process take over from the running one, without refusing or losing a client; PATH is the new executable, by default that of the running process",
+    operands: ["[PATH]"],
+    flags: {},
+    exits: {
+      0: "the new process serves",
+      2: "it was refused, or the new process could not take over; nothing has changed",
+    },
+  },
   explain: {
     help:
       "Show how long each kind of fault keeps clients waiting with these options of the proxy, and what is dangerous in them; needs no running proxy",

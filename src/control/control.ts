@@ -5,6 +5,7 @@
 import { describe } from "../base/describe.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
+import { Libc } from "../linux/libc.ts";
 import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import { bind } from "../net/deno/bind.ts";
 import { closeListener, serveListener } from "../net/deno/listener.ts";
@@ -29,7 +30,12 @@ const LOOK_MS = 5_000;
 export async function openControl(
   path: string,
   acceptee: Acceptee,
-  { clock, publish }: { readonly clock: Clock; readonly publish: Publish },
+  { clock, publish, received }: {
+    readonly clock: Clock;
+    readonly publish: Publish;
+    /** The socket of a process that has handed it over to this one. */
+    readonly received?: number | undefined;
+  },
 ): Promise<LocalListener | string> {
   const options: AcceptOptions = {
     clock,
@@ -37,12 +43,14 @@ export async function openControl(
     onAcceptFailed: (error, retryInMs) =>
       publish({ type: "accept.failed", address: `unix:${path}`, reason: String(error), retryInMs }),
   };
-  const open = async () => {
-    const listener = await listenAt(path, acceptee, options);
+  const open = async (received?: number) => {
+    const listener = received === undefined
+      ? await listenAt(path, acceptee, options)
+      : inherit(path, acceptee, options, received);
     if (typeof listener !== "string") publish({ type: "control.opened", path });
     return listener;
   };
-  const listener = await open();
+  const listener = await open(received);
   if (typeof listener === "string") return listener;
   return new LastingListener(listener, path, open, clock);
 }
@@ -93,6 +101,15 @@ class LastingListener implements LocalListener {
     }
   }
 
+  get descriptor(): number | undefined {
+    return this.#listener.descriptor;
+  }
+
+  leave(): void {
+    this.#stop.abort();
+    this.#listener.leave();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#looking;
@@ -133,6 +150,17 @@ function whyNot(error: unknown): string {
   return isDenied ? "permission denied" : describe(error).replace(/ \(os error.*/, "");
 }
 
+/** Goes on with the socket of the process before. */
+function inherit(
+  path: string,
+  acceptee: Acceptee,
+  options: AcceptOptions,
+  received: number,
+): LocalListener | string {
+  const listener = listenLocally(path, acceptee, options, new Libc(), received);
+  return "finished" in listener ? listener : listener.reason;
+}
+
 async function listenWithKernel(
   path: string,
   acceptee: Acceptee,
@@ -160,6 +188,8 @@ async function listenWithDeno(
   finished.catch(() => {});
   return {
     finished,
+    descriptor: undefined,
+    leave: () => closeListener(listener),
     async [Symbol.asyncDispose]() {
       closeListener(listener);
       await finished.catch(() => {});

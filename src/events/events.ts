@@ -18,6 +18,32 @@ export type Event =
   | { type: "proxy.started"; version: string; services: number }
   | { type: "proxy.stopping"; reason: string; sessions: number; drainMs: number }
   | { type: "proxy.stopped"; cutSessions: number }
+  // An upgrade in place; `from` and `to` are versions
+  /** A new process of this program is to take over. */
+  | { type: "upgrade.started"; by: string; program: string }
+  /** The new process is gone, and everything is as it was before. */
+  | { type: "upgrade.failed"; reason: string }
+  /** Published by the old process: it decides nothing any more, and ends what it has begun. */
+  | {
+    type: "upgrade.handedOver";
+    from: string;
+    fromPid: number;
+    to: string;
+    toPid: number;
+    sessions: number;
+    drainMs: number;
+  }
+  /** Published by the new process, which decides from now on. */
+  | { type: "upgrade.tookOver"; from: string; fromPid: number; to: string; toPid: number }
+  /** Published by the new process when the old one passes nothing on any more. */
+  | {
+    type: "upgrade.finished";
+    from: string;
+    fromPid: number;
+    to: string;
+    toPid: number;
+    connections: number;
+  }
   /**
    * A bug of the proxy was caught; the exchange or session in which it happened has ended, the rest goes
    * on.

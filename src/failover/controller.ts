@@ -174,14 +174,17 @@ export class Controller implements AsyncDisposable {
    * not possible at this moment, and goes on. What is learned meanwhile is lost: the next checks show it again.
    */
   suspend(): Memory | string {
-    if (this.#stopped) return "it is stopping";
-    if (this.#orders.size > 0) return "an order is under way";
-    if (this.#performing !== undefined) return "a decision is being put into force";
-    const memory = handedOver(this.#state, this.#policy);
+    const memory = this.#handedOver();
     if (typeof memory === "string") return memory;
     this.#isSuspended = true;
     this.#cancelWake();
     return memory;
+  }
+
+  /** Why `suspend` is not possible at this moment, for a person; undefined if it is. */
+  get busyWith(): string | undefined {
+    const memory = this.#handedOver();
+    return typeof memory === "string" ? memory : undefined;
   }
 
   /** Decides again, with checks that have begun anew: no other process has taken over. */
@@ -202,6 +205,13 @@ export class Controller implements AsyncDisposable {
     await this.#triggersEnded;
     await this.#quieting;
     this.#done.resolve();
+  }
+
+  #handedOver(): Memory | string {
+    if (this.#stopped) return "it is stopping";
+    if (this.#orders.size > 0) return "an order is under way";
+    if (this.#performing !== undefined) return "a decision is being put into force";
+    return handedOver(this.#state, this.#policy);
   }
 
   #remember(): void {

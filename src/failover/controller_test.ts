@@ -198,6 +198,7 @@ Deno.test("the controller remembers the results of probes and since when the act
 Deno.test("a suspended controller decides nothing and takes no order, and goes on when it is resumed", async () => {
   const { controller, actions, clock, running, probed } = build();
   assertEquals(controller.suspend(), "it has not begun yet");
+  assertEquals(controller.busyWith, "it has not begun yet");
   controller.post({ type: "begun" });
   assertEquals(controller.suspend(), "a decision is being put into force");
   await clock.advance(0);
@@ -207,6 +208,7 @@ Deno.test("a suspended controller decides nothing and takes no order, and goes o
   assertEquals(controller.suspend(), "a is being promoted");
   running[0]!.end();
   await clock.advance(0);
+  assertEquals(controller.busyWith, undefined);
   const memory = controller.suspend();
   assertEquals(typeof memory !== "string" && [memory.standing?.active, memory.epoch], ["a", 1]);
   const before = actions.length;

@@ -30,6 +30,30 @@ export const ROWS: LineRows<Event["type"]> = {
     level: "info",
     line: (e) => e.cutSessions === 0 ? "stopped" : `stopped, ${e.cutSessions} sessions were cut`,
   },
+  "upgrade.started": {
+    level: "info",
+    line: (e) => `upgrade ordered by ${e.by}: ${e.program} is to take over`,
+  },
+  "upgrade.failed": {
+    level: "warn",
+    line: (e) => `the upgrade has failed, everything goes on as before: ${e.reason}`,
+  },
+  "upgrade.handedOver": {
+    level: "info",
+    line: (e) =>
+      `process ${e.toPid} (${e.to}) has taken over from this one, ${e.fromPid} (${e.from})` +
+      leftToFinish(e.sessions, e.drainMs),
+  },
+  "upgrade.tookOver": {
+    level: "info",
+    line: (e) => `process ${e.toPid} (${e.to}) has taken over from ${e.fromPid} (${e.from})`,
+  },
+  "upgrade.finished": {
+    level: "info",
+    line: (e) =>
+      `upgraded from ${e.from} (process ${e.fromPid}) to ${e.to} (process ${e.toPid}): ` +
+      `${e.connections} connection${e.connections === 1 ? "" : "s"} passed on`,
+  },
   "proxy.faulted": {
     level: "error",
     line: (e) => `a fault of the proxy itself was caught, everything else goes on: ${e.reason}`,

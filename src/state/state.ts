@@ -31,34 +31,57 @@ export interface StatePorts {
   readonly publish: Publish;
 }
 
+/** What keeps other processes out of the folder until it is closed. */
+export interface StateLock {
+  close(): void;
+}
+
+/** What another process hands over with the folder. */
+export interface InheritedState {
+  readonly memories: ReadonlyMap<string, Memory>;
+  /** The lock of that process, which is shared now; missing if it had another folder. */
+  readonly lock?: StateLock | undefined;
+}
+
 /** The open state folder. */
 export class StateFolder implements AsyncDisposable {
-  readonly #lock: Deno.FsFile;
+  readonly #lock: StateLock;
   readonly #files: ReadonlyMap<string, ServiceFile>;
 
-  private constructor(lock: Deno.FsFile, files: ReadonlyMap<string, ServiceFile>) {
+  private constructor(
+    folder: string,
+    lock: StateLock,
+    files: ReadonlyMap<string, ServiceFile>,
+  ) {
+    this.folder = folder;
     this.#lock = lock;
     this.#files = files;
   }
 
+  /** Where it is. */
+  readonly folder: string;
+  #isLeft = false;
+
   /**
    * Makes the folder if it is missing, takes it for this process, reads the file of each service and writes
-   * it again. Resolves with the reasons why that is not possible, each with its path, if it is not.
+   * it again. Resolves with the reasons why that is not possible, each with its path, if it is not. `inherited`: the
+   * folder is another process's until now, and that one's memory is newer than the files.
    */
   static async open(
     folder: string,
     services: readonly string[],
     ports: StatePorts,
+    inherited?: InheritedState,
   ): Promise<StateFolder | readonly string[]> {
     try {
-      const lock = await inFileTime(takeFolder(folder), ports.clock, WRITE_MS);
+      const lock = inherited?.lock ?? await inFileTime(takeFolder(folder), ports.clock, WRITE_MS);
       if (typeof lock === "string") return [`${folder}: ${lock}`];
       const files = services.map((service) => new ServiceFile(folder, service, ports));
-      const wrong = (await Promise.all(files.map((file) => file.load()))).filter((reason) =>
-        reason !== undefined
-      );
+      const wrong = (await Promise.all(
+        files.map((file) => file.load(inherited?.memories.get(file.service))),
+      )).filter((reason) => reason !== undefined);
       if (wrong.length === 0) {
-        return new StateFolder(lock, new Map(files.map((file) => [file.service, file])));
+        return new StateFolder(folder, lock, new Map(files.map((file) => [file.service, file])));
       }
       lock.close();
       return wrong;
@@ -72,9 +95,27 @@ export class StateFolder implements AsyncDisposable {
     return this.#files.get(service)!;
   }
 
+  /** Resolves when everything is on disk, or cannot be written. */
+  async kept(): Promise<void> {
+    await Promise.all([...this.#files.values()].map((file) => file.kept()));
+  }
+
+  /** This process writes nothing any more, because the folder is another one's now. */
+  leave(): void {
+    this.#isLeft = true;
+    for (const file of this.#files.values()) file.leave();
+  }
+
+  /** The number of this process stands in the lock file from now on, for people. Never rejects. */
+  async sign(): Promise<void> {
+    await Deno.writeTextFile(`${this.folder}/${LOCK_FILE}`, `${Deno.pid}\n`).catch(() => {});
+  }
+
   /** Writes what is not on disk yet, with the last epochs. The services must have stopped. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#files.values()].map((file) => file.close()));
+    if (!this.#isLeft) {
+      await Promise.all([...this.#files.values()].map((file) => file.close()));
+    }
     this.#lock.close();
   }
 }
@@ -128,10 +169,14 @@ class ServiceFile implements MemoryPort {
     return clock.wall() - clock.now();
   }
 
-  /** Reads the file, and writes it again to see that this is possible. Resolves with the reason if not. */
-  async load(): Promise<string | undefined> {
+  /**
+   * Reads the file unless the memory is given, and writes it again to see that this is possible. Resolves with the
+   * reason if not.
+   */
+  async load(given?: Memory): Promise<string | undefined> {
+    this.remembered = given;
     try {
-      const text = await this.#inTime(readIfThere(this.#path));
+      const text = given === undefined ? await this.#inTime(readIfThere(this.#path)) : undefined;
       if (text !== undefined) {
         const memory = memoryFrom(this.service, text, this.#offsetMs);
         if (typeof memory === "string") {
@@ -153,6 +198,12 @@ class ServiceFile implements MemoryPort {
 
   async kept(): Promise<void> {
     await this.#writing;
+  }
+
+  /** Writes nothing any more. */
+  leave(): void {
+    this.#isClosed = true;
+    this.#cancelRetry();
   }
 
   /** Writes the last memory. */
@@ -204,7 +255,8 @@ class ServiceFile implements MemoryPort {
     const before = this.#replacing;
     const mine = (async () => {
       await before;
-      const memory = this.remembered ?? NOTHING;
+      // What stands at the moment of a takeover is not true any more at the next start.
+      const { standing: _, ...memory } = this.remembered ?? NOTHING;
       const written = { ...memory, epoch: memory.epoch + ahead };
       const text = textOf(this.service, written, this.#offsetMs);
       await replaceFile(this.#path, text);

@@ -15,7 +15,10 @@ export interface NewProgram {
 }
 
 /** Starts the program with the environment and the output of this process, or returns the reason why it cannot. */
-export function startProgram({ program, args }: CommandLine, socket: string): NewProgram | string {
+export function startProgram(
+  { program, args }: CommandLine,
+  socket: string,
+): NewProgram | string {
   try {
     const child = new Deno.Command(program, {
       args: [...args],

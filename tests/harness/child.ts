@@ -39,6 +39,7 @@ export class Child implements AsyncDisposable {
   /** Resolves when the process has ended and all of its output was handed out. */
   readonly ended: Promise<Deno.CommandStatus>;
   #hasEnded = false;
+  #isSilent = false;
 
   constructor(program: string, options: ChildOptions) {
     const kept = Object.entries(Deno.env.toObject()).filter(([name]) => !ENV_WITHHELD.test(name));
@@ -57,6 +58,7 @@ export class Child implements AsyncDisposable {
     this.ended = this.#process.status.then(async (status) => {
       this.#hasEnded = true;
       await this.#reading;
+      this.#isSilent = true;
       return status;
     });
   }
@@ -67,6 +69,11 @@ export class Child implements AsyncDisposable {
 
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** True when nobody can write to its output any more; a process that took its place could. */
+  get isSilent(): boolean {
+    return this.#isSilent;
   }
 
   /** Sends a signal, unless the process has ended already. */

@@ -144,7 +144,7 @@ export class Proxy implements AsyncDisposable {
     let found = look();
     const search = async () => {
       while (found === undefined) {
-        if (this.#child.hasEnded) {
+        if (this.#child.isSilent) {
           throw new Error(`the proxy ended before ${what}\n${this.lastLines()}`);
         }
         await this.#newLine.promise;

@@ -8,6 +8,7 @@ import { EADDRINUSE, errnoWords } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { Loop } from "../../linux/loop.ts";
 import { type PeerCredentials, ProcessLibc } from "../../linux/process_libc.ts";
+import { prepareReceived } from "../../linux/received_socket.ts";
 import { removeSocketFile, socketFileId } from "../../linux/socket_file.ts";
 import { unixSockaddr } from "../../linux/sockaddr.ts";
 import { AcceptPauses } from "../accept.ts";
@@ -26,6 +27,10 @@ const QUEUE_MAX = 64;
 export interface LocalListener extends AsyncDisposable {
   /** Resolves when it is closed; rejects for a bug. */
   readonly finished: Promise<void>;
+  /** The listening socket, if it can be handed over to another process. */
+  readonly descriptor: number | undefined;
+  /** Accepts no more clients. The socket and its file are another process's now; connections may end here. */
+  leave(): void;
 }
 
 /** Why it cannot listen. `holder`: the process that listens at this path already, if it is known. */
@@ -55,14 +60,19 @@ export function parsePeer(text: string): PeerCredentials | undefined {
 /**
  * Listens at `path` and serves the clients, each under the name that `formatPeer` gives it. The socket file of
  * a process that crashed is replaced. Throws what `Libc` throws if the kernel cannot be called. Owns `libc`, which
- * tests replace.
+ * tests replace. `received` is a socket that listens there already, which another process has handed over.
  */
 export function listenLocally(
   path: string,
   acceptee: Acceptee,
   options: AcceptOptions,
   libc = new Libc(),
+  received?: number,
 ): LocalListener | CannotListen {
+  if (received !== undefined) {
+    prepareReceived(received, { backlog: QUEUE_MAX, userTimeoutMs: 0 });
+    return new LinuxLocalListener(libc, received, path, acceptee, options);
+  }
   const address = unixSockaddr(path);
   const { socketMode } = options;
   const mode = socketMode === undefined ? {} : { socketMode };
@@ -82,7 +92,7 @@ class LinuxLocalListener implements LocalListener, BatchTaker {
   readonly #fd: number;
   readonly #eventfd: number;
   readonly #path: string;
-  readonly #fileId: string | undefined;
+  #fileId: string | undefined;
   readonly #acceptee: Acceptee;
   readonly #options: AcceptOptions;
   readonly #pauses = new AcceptPauses();
@@ -109,6 +119,16 @@ class LinuxLocalListener implements LocalListener, BatchTaker {
     this.finished = this.#run();
     // The owner may await it later.
     this.finished.catch(() => {});
+  }
+
+  get descriptor(): number {
+    return this.#fd;
+  }
+
+  leave(): void {
+    this.#fileId = undefined;
+    this.#stop.abort();
+    this.#libc.wake(this.#eventfd);
   }
 
   /** Closes the listener and removes its file. The caller ends the connections first. */

@@ -1,0 +1,31 @@
+/** A server that is closed until it may begin: a process that takes over serves nobody before that. */
+import type { Conn } from "../net/conn.ts";
+import type { Acceptee } from "../net/transport.ts";
+
+/** Has no room before `mayBegin` has resolved, and is the other server from then on. */
+export class Gate implements Acceptee {
+  readonly #server: Acceptee;
+  readonly #mayBegin: Promise<void>;
+  #isOpen = false;
+
+  constructor(server: Acceptee, mayBegin: Promise<void>) {
+    this.#server = server;
+    this.#mayBegin = mayBegin.then(() => {
+      this.#isOpen = true;
+    });
+  }
+
+  get hasRoom(): boolean {
+    return this.#isOpen && this.#server.hasRoom;
+  }
+
+  async room(): Promise<void> {
+    await this.#mayBegin;
+    if (!this.#server.hasRoom) await this.#server.room();
+  }
+
+  async serve(conn: Conn, peer: string): Promise<void> {
+    await this.#mayBegin;
+    await this.#server.serve(conn, peer);
+  }
+}
