@@ -55,7 +55,7 @@ async function read(
 }
 
 /** Passes parcels as two processes do, which gives the receiver descriptors of its own. */
-class Wire implements Disposable {
+class TwoProcesses implements Disposable {
   readonly #ends: readonly [DescriptorSocket, DescriptorSocket];
   passed = 0;
   refused = 0;
@@ -92,7 +92,7 @@ class Wire implements Disposable {
 /** One handover under load; `takes` decides about each session. */
 async function handOver(seed: number, takes: (count: number) => boolean) {
   const dice = new Dice(seed);
-  using wire = new Wire();
+  using processes = new TwoProcesses();
   using upstream = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const address = { kind: "tcp", host: "127.0.0.1", port: upstream.addr.port } as const;
   const route = { name: "a", address, rank: 0 };
@@ -131,15 +131,15 @@ async function handOver(seed: number, takes: (count: number) => boolean) {
     ({ clientSentBytes }) => clientSentBytes > (1 + dice.under(20)) * 1024 * 1024,
   );
   let count = 0;
-  const passOn = (parcel: Parcel) => wire.pass(parcel, after, takes(count++));
+  const passOn = (parcel: Parcel) => processes.pass(parcel, after, takes(count++));
   const ended = before.relay.leave!(passOn, 60_000, never);
-  await before.counters("all are offered", () => wire.passed + wire.refused > 0);
+  await before.counters("all are offered", () => processes.passed + processes.refused > 0);
   handedOver.resolve();
   await Promise.all(sessions);
   assertEquals(wrong, []);
   assertEquals(await ended, 0);
   await after.counters("all have ended", ({ active }) => active === 0);
-  const { passed, refused, pipes } = wire;
+  const { passed, refused, pipes } = processes;
   return { passed, refused, pipes };
 }
 
