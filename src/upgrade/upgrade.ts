@@ -105,7 +105,7 @@ class Attempt {
   readonly #run: UpgradeRun;
   readonly #old: Replaceable;
   readonly #program: NewProgram;
-  readonly #listener: DescriptorListener;
+  readonly #upgradeSocket: DescriptorListener;
   readonly #deadlines: typeof UPGRADE_DEADLINES;
   #channel: Channel | undefined;
   #isSuspended = false;
@@ -114,12 +114,12 @@ class Attempt {
     run: UpgradeRun,
     old: Replaceable,
     program: NewProgram,
-    listener: DescriptorListener,
+    upgradeSocket: DescriptorListener,
   ) {
     this.#run = run;
     this.#old = old;
     this.#program = program;
-    this.#listener = listener;
+    this.#upgradeSocket = upgradeSocket;
     this.#deadlines = run.deadlines ?? UPGRADE_DEADLINES;
   }
 
@@ -154,11 +154,11 @@ class Attempt {
   /** Waits for the new process to connect; others that do are turned away. */
   async #accept(): Promise<Channel> {
     const { pid, ended } = this.#program;
-    void ended.then(() => this.#listener.close());
+    void ended.then(() => this.#upgradeSocket.close());
     const until = performance.now() + this.#deadlines.hello;
     using libc = new ProcessLibc();
     for (;;) {
-      const socket = await this.#listener.accept(Math.max(0, until - performance.now()));
+      const socket = await this.#upgradeSocket.accept(Math.max(0, until - performance.now()));
       if (typeof socket === "number") break;
       if (libc.peerCredentials(socket.fd)?.pid === pid) return new Channel(socket);
       socket.close();
