@@ -44,6 +44,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   systemd: ["base", "linux", "net"],
   upgrade: ["base", "linux", "net"],
   commands: ["base", "config", "events", "failover", "incidents", "net", "report"],
+  databases: ["base", "failover", "health", "net"],
   explain: ["base", "config", "health", "hooks"],
   app: [
     "base",
@@ -54,6 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "net",
     "http1",
     "health",
+    "databases",
     "hooks",
     "threads",
     "relay",

@@ -34,13 +34,18 @@ function commandLine(program: string, args: readonly string[]): [string, string[
   return asPostgres(`${POSTGRES_BIN}/${program}`, args);
 }
 
-async function run(program: string, args: readonly string[]): Promise<void> {
+async function run(program: string, args: readonly string[]): Promise<string[]> {
   const [command, all] = commandLine(program, args);
-  const output: string[] = [];
-  const take = (line: string) => output.push(line);
-  await using child = new Child(command, { args: all, onOut: take, onErr: take });
-  const { code } = await withTestDeadline(program, child.ended, () => output.join("\n"));
-  if (code !== 0) throw new Error(`${program} exited with ${code}\n${output.join("\n")}`);
+  const [output, complaints]: [string[], string[]] = [[], []];
+  await using child = new Child(command, {
+    args: all,
+    onOut: (line) => output.push(line),
+    onErr: (line) => complaints.push(line),
+  });
+  const more = () => [...output, ...complaints].join("\n");
+  const { code } = await withTestDeadline(program, child.ended, more);
+  if (code !== 0) throw new Error(`${program} exited with ${code}\n${more()}`);
+  return output;
 }
 
 export class Postgres implements Named, AsyncDisposable {
@@ -49,9 +54,12 @@ export class Postgres implements Named, AsyncDisposable {
   readonly #data: string;
   readonly #settings: readonly string[];
   #child: Child | undefined;
-  readonly #log: string[] = [];
+  /** What it wrote to its log. */
+  readonly log: string[] = [];
   /** Its children that `freeze` stopped. */
   readonly #frozen = new Set<number>();
+  /** Called at the next line of its log. */
+  readonly #waiting: (() => void)[] = [];
 
   private constructor(data: string, settings: readonly string[] = []) {
     this.#data = data;
@@ -84,16 +92,27 @@ export class Postgres implements Named, AsyncDisposable {
   }
 
   /** A standby that streams from `primary`, with all of its settings: it too waits for a standby. */
-  static async standby(data: string, primary: Postgres): Promise<Postgres> {
+  static async standby(
+    data: string,
+    primary: Postgres,
+    settings: readonly string[] = [],
+  ): Promise<Postgres> {
     const from = `host=127.0.0.1 port=${primary.port} user=postgres`;
     await run("pg_basebackup", ["-D", data, "-d", from, "-c", "fast", "-R", "--no-sync"]);
-    const server = new Postgres(data);
+    const server = new Postgres(data, settings);
     await server.start();
     return server;
   }
 
-  /** Starts the server on the data it has; resolves when it takes connections. */
-  async start(): Promise<void> {
+  /** A server on data that another one left; resolves when it answers, also if it takes no sessions. */
+  static async onData(data: string, settings: readonly string[]): Promise<Postgres> {
+    const server = new Postgres(data, settings);
+    await server.start(/listening on IPv4/);
+    return server;
+  }
+
+  /** Starts the server on the data it has; resolves when it takes connections, or when it logs a line of this kind. */
+  async start(until = /database system is ready to accept/): Promise<void> {
     const settings = [
       `port=${this.port}`,
       "listen_addresses=127.0.0.1",
@@ -110,17 +129,66 @@ export class Postgres implements Named, AsyncDisposable {
     this.#child = new Child(command, {
       args,
       onErr: (line) => {
-        this.#log.push(line);
-        if (line.includes("database system is ready to accept")) ready.resolve();
+        this.log.push(line);
+        for (const wake of this.#waiting.splice(0)) wake();
+        if (until.test(line)) ready.resolve();
       },
     });
     const died = this.#child.ended.then(() => {
-      throw new Error(`postgres ended\n${this.#log.join("\n")}`);
+      throw new Error(`postgres ended\n${this.log.join("\n")}`);
     });
     // Later the test itself ends it.
     died.catch(() => {});
-    const log = () => this.#log.join("\n");
+    const log = () => this.log.join("\n");
     await withTestDeadline("postgres to be ready", Promise.race([ready.promise, died]), log);
+  }
+
+  /** Runs SQL as the superuser; resolves with the rows, columns separated by `|`. */
+  async sql(text: string): Promise<string[]> {
+    const url = `postgresql://postgres@${this.name}/postgres`;
+    return await run("psql", [
+      "--no-psqlrc",
+      "-qAt",
+      "-v",
+      "ON_ERROR_STOP=1",
+      "-d",
+      url,
+      "-c",
+      text,
+    ]);
+  }
+
+  /** Resolves when everything is in `log` that it wrote until now. */
+  async flushed(): Promise<void> {
+    const marks = () => this.log.filter((line) => line.includes("received SIGHUP")).length;
+    const before = marks();
+    this.signal("SIGHUP");
+    const reading = async () => {
+      while (marks() === before) {
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      }
+    };
+    await withTestDeadline("postgres to reload", reading());
+  }
+
+  /** Sends a signal to the server's first process. */
+  signal(signal: Deno.Signal): void {
+    this.#child!.signal(signal);
+  }
+
+  /** Makes files in its data folder its own, which nobody else may read. */
+  async own(...names: readonly string[]): Promise<void> {
+    const { uid, gid } = await Deno.stat(this.#data);
+    for (const name of names) {
+      await Deno.chown(`${this.#data}/${name}`, uid, gid);
+      await Deno.chmod(`${this.#data}/${name}`, 0o600);
+    }
+  }
+
+  /** Ends it in order, sessions included; resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#child!.signal("SIGINT");
+    await withTestDeadline("postgres to end", this.#child!.ended, () => this.log.join("\n"));
   }
 
   /** kill -9 of the server and of all its processes, so that none of them can end its connections orderly. */
