@@ -4,14 +4,13 @@
  */
 import type { ServiceView } from "../admin/view.ts";
 import { formatAddress } from "../base/address.ts";
-import { Fault } from "../base/fault.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { DEFAULT_PAGE, type ErrorPage } from "../gateway/error_page.ts";
 import { REQUEST_CELLS, requestTimesOf } from "../gateway/request_times.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { denoSockets } from "../net/deno/transport.ts";
-import { resolver } from "../net/resolve.ts";
-import type { PassedListener, PassOn } from "../net/handover.ts";
+import { closeDescriptors } from "../linux/pass_descriptors.ts";
+import type { GoOn, Parcel, PassedListener, PassOn } from "../net/handover.ts";
 import type { ThreadGroup } from "../threads/thread_group.ts";
 import type { ShardedService } from "../threads/sharded_service.ts";
 import type { ShardReport } from "../threads/messages.ts";
@@ -35,15 +34,14 @@ import { mayGoAheadOf } from "./gateway_settings.ts";
 import { timesByName, UpstreamNumbers } from "./upstream_numbers.ts";
 import {
   accountForDeadHttpShard,
-  type FromHttpShard,
   HTTP,
   HTTP_COUNTERS,
-  type HttpShardAnswer,
-  type HttpShardQuestion,
   type HttpShardSettings,
   plainConfig,
   type ToHttpShard,
 } from "./http_messages.ts";
+import { answerShard, type Endpoints } from "./http_answers.ts";
+import { httpParcel, type PassedConnection, readHttpParcel } from "./http_parcel.ts";
 import { listenersOf, receivedFor } from "./handed_over.ts";
 import type { PreparedChange, Service, ServiceChange, ServiceContext } from "./service.ts";
 
@@ -54,18 +52,6 @@ export interface InThreads {
   readonly page: ErrorPage;
   /** Whether a request may go to another upstream before a switch is decided. */
   readonly mayGoAhead: boolean;
-}
-
-/** Answers requests as the admin endpoints do. */
-interface Endpoints {
-  fetch(request: Request): Response | Promise<Response>;
-}
-
-/** What the main thread needs to answer the questions of shards. */
-interface Answering {
-  readonly endpoints: Endpoints;
-  /** Undefined where nothing is logged. */
-  readonly accessLog: AccessLogFile | undefined;
 }
 
 /** What the options make of the service. */
@@ -112,6 +98,11 @@ class HttpInThreads implements Service {
   /** The file that was written to last: lines may still be on their way when nothing is logged any more. */
   #accessLog: AccessLogFile | undefined;
   #stopped: Promise<number> | undefined;
+  /** Offers a connection to the process that takes over. */
+  #passOn: PassOn | undefined;
+  readonly #group: ThreadGroup;
+  /** The thread that gets the next connection of another process is this one of those that live. */
+  #next = 0;
   #watch: CertificateWatch | undefined;
   /** What it has of OpenSSL, if it speaks TLS. */
   #tls: ServiceTls | undefined;
@@ -123,6 +114,7 @@ class HttpInThreads implements Service {
     { group, ...files }: LaidOut & Pick<InThreads, "group">,
   ) {
     const { clock, publish, socketMode, connectionsMax } = context;
+    this.#group = group;
     this.#tables = clientTablesOf(config.maxConnectionsPerClient, connectionsMax, group.threads);
     this.#tls = files.tls;
     const layout = this.#layout = this.#layOut(config, context, files);
@@ -253,7 +245,22 @@ class HttpInThreads implements Service {
     return listenersOf(name, listen, this.#port.passed);
   }
 
-  leave(_passOn: PassOn, drainMs: number, now: AbortSignal): Promise<number> {
+  receive(parcel: Parcel): GoOn | undefined {
+    const connection = readHttpParcel(parcel);
+    if (connection === undefined || this.#stopped !== undefined) return undefined;
+    return () => {
+      const group = this.#group;
+      const { living } = group;
+      const thread = living[this.#next++ % Math.max(1, living.length)];
+      if (thread === undefined) return closeDescriptors(parcel.descriptors);
+      group.give(thread, parcel.descriptors);
+      const what = { is: "connection", ...connection } satisfies ToHttpShard;
+      this.#service.orderOne(thread, { do: "message", what });
+    };
+  }
+
+  leave(passOn: PassOn, drainMs: number, now: AbortSignal): Promise<number> {
+    this.#passOn = passOn;
     return this.#stopped ??= this.#stop(drainMs, now, true);
   }
 
@@ -326,50 +333,17 @@ class HttpInThreads implements Service {
     if (report.is === "doubt") this.#control.doubt(report.doubt);
     else if (report.is === "event") this.#layout.context.publish(report.event);
     else if (report.is === "message") {
-      const by = { endpoints: this.#endpoints!, accessLog: this.#accessLog };
-      void answer(this.#service, thread, report, by);
+      const by = {
+        endpoints: this.#endpoints!,
+        accessLog: this.#accessLog,
+        pass: (connection: PassedConnection) =>
+          this.#passOn?.(this.#layout.config.name, httpParcel(connection)),
+      };
+      void answerShard(this.#service, thread, report, by);
     }
   }
 }
 
 function tell(service: ShardedService, what: ToHttpShard, topic?: string): void {
   void service.order({ do: "message", what }, topic);
-}
-
-/** Answers what the shard in one thread has asked. Never rejects. */
-async function answer(
-  service: ShardedService,
-  thread: number,
-  { what }: ShardReport & { readonly is: "message" },
-  by: Answering,
-): Promise<void> {
-  const { id, question } = what as FromHttpShard;
-  const answer = await answerTo(question, by);
-  service.orderOne(thread, {
-    do: "message",
-    what: { is: "answer", id, answer } satisfies ToHttpShard,
-  });
-}
-
-async function answerTo(
-  question: HttpShardQuestion,
-  { endpoints, accessLog }: Answering,
-): Promise<HttpShardAnswer> {
-  if (question.about === "name") {
-    const found = await resolver.resolve(question.host);
-    return { about: "name", ips: found instanceof Fault ? [] : found };
-  }
-  if (question.about === "lines") {
-    const written = await accessLog?.write(question.lines);
-    return { about: "lines", ...written ?? { lost: 0, reason: "" } };
-  }
-  const { method, url, headers } = question;
-  const request = new Request(url, { method, headers: headers.map(([...pair]) => pair) });
-  const response = await endpoints.fetch(request);
-  return {
-    about: "request",
-    status: response.status,
-    headers: [...response.headers],
-    body: response.body === null ? null : await response.bytes(),
-  };
 }

@@ -39,6 +39,8 @@ export interface HttpShardSettings {
 export type ToHttpShard =
   /** Where the listening socket listens; precedes the order `listen`. */
   | { readonly is: "address"; readonly address: Address }
+  /** A connection without a request, which another process has accepted; its descriptor belongs to the shard. */
+  | { readonly is: "connection"; readonly descriptor: number; readonly peer: string }
   /** There will be no more decisions. */
   | { readonly is: "final" }
   | { readonly is: "answer"; readonly id: number; readonly answer: HttpShardAnswer };
@@ -51,6 +53,8 @@ export type HttpShardQuestion =
   /** Whole lines for the access log. */
   | { readonly about: "lines"; readonly lines: Uint8Array<ArrayBuffer> }
   | { readonly about: "name"; readonly host: string }
+  /** Whether another process goes on with this connection, which waits for a request. */
+  | { readonly about: "passing"; readonly descriptor: number; readonly peer: string }
   /** A path of the admin endpoints. */
   | {
     readonly about: "request";
@@ -63,6 +67,7 @@ export type HttpShardQuestion =
 export type HttpShardAnswer =
   | ({ readonly about: "lines" } & LinesOutcome)
   | { readonly about: "name"; readonly ips: readonly string[] }
+  | { readonly about: "passing"; readonly isTaken: boolean }
   | {
     readonly about: "request";
     readonly status: number;

@@ -3,6 +3,7 @@
  * asks the main thread for the addresses of names and for the responses of the admin endpoints. Part of the
  * composition root.
  */
+import { settlesWithin } from "../base/deadline.ts";
 import type { Address } from "../base/address.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
@@ -18,6 +19,7 @@ import { LinuxTerminator, secureDialer } from "../net/linux/secure.ts";
 import { TlsContexts } from "../net/tls_contexts.ts";
 import type { ClientLimit } from "../net/client_limit.ts";
 import type { EmbeddedLoop } from "../net/linux/embedded_loop.ts";
+import { LinuxConn } from "../net/linux/conn.ts";
 import { acceptShared, type SharedPort } from "../net/linux/transport.ts";
 import { Resolver } from "../net/resolve.ts";
 import type { Sockets } from "../net/transport.ts";
@@ -52,6 +54,8 @@ export const httpShard: ShardKind = {
 
 /** How long an address that the main thread has found is used without asking again, in milliseconds. */
 const NAME_FRESH_MS = 1_000;
+/** How long all connections without a request may take to pass to another process, in milliseconds. */
+const PASS_MS = 5_000;
 
 class HttpShard implements Shard {
   readonly #context: ShardContext;
@@ -241,6 +245,7 @@ class HttpShard implements Shard {
   #hear(what: ToHttpShard): void {
     if (what.is === "address") this.#address = what.address;
     else if (what.is === "final") this.#gateway.decideNoMore();
+    else if (what.is === "connection") this.#take(what.descriptor, what.peer);
     else this.#questions.answered(what.id, what.answer);
   }
 
@@ -274,7 +279,7 @@ class HttpShard implements Shard {
     this.#isStopping = true;
     this.#isLeft = isLeft;
     // The clients in its queue are another process's.
-    if (isLeft) this.#port?.close();
+    if (isLeft) await this.#passIdle();
     const cut = await this.#listening?.stop(drainMs, this.#abort.signal) ?? 0;
     this.#gateway[Symbol.dispose]();
     await endAccessLog(this.#accessLog, this.#clock);
@@ -282,6 +287,22 @@ class HttpShard implements Shard {
     this.#poolThread?.[Symbol.dispose]();
     this.#contexts.close();
     this.#context.report({ is: "stopped", cut });
+  }
+
+  /** Clients go on in another process, as far as that is possible. Those in the queue are its own. */
+  async #passIdle(): Promise<void> {
+    this.#port?.close();
+    const passed = this.#listening?.passIdle((fd, peer) => this.#questions.passed(fd, peer));
+    await settlesWithin(passed ?? Promise.resolve(), PASS_MS, this.#clock);
+  }
+
+  /** Goes on with a connection of another process. */
+  #take(descriptor: number, peer: string): void {
+    const host = this.#host;
+    if (this.#listening === undefined || this.#isStopping) {
+      return host.loop.kernel.close(descriptor);
+    }
+    this.#listening.take(new LinuxConn(host, descriptor, () => {}), peer);
   }
 
   async #useFiles(): Promise<void> {

@@ -47,6 +47,12 @@ export class Questions {
     return answer?.about === "lines" ? answer : { lost: 0, reason: "" };
   }
 
+  /** Offers a connection to another process. True if that goes on with it. */
+  async passed(descriptor: number, peer: string): Promise<boolean> {
+    const answer = await this.#ask({ about: "passing", descriptor, peer });
+    return answer?.about === "passing" && answer.isTaken;
+  }
+
   /**
    * The main thread has answered question `id`; undefined if it cannot. An answer that is too late is ignored.
    */

@@ -16,6 +16,7 @@ import { AcceptProxy, MissingHeaders } from "../net/accept_proxy.ts";
 import type { PassedListener, ReceivedPort } from "../net/handover.ts";
 import type { ProxyVersions } from "../net/proxy_protocol.ts";
 import type { ClientLimit } from "../net/client_limit.ts";
+import type { Conn } from "../net/conn.ts";
 import type { Acceptee, ListeningPort, Sockets } from "../net/transport.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
@@ -122,6 +123,10 @@ export interface Listening {
   stop(drainMs: number, now: AbortSignal): Promise<number>;
   /** Its listening socket while it is open, where that can be handed over to another process. */
   passed(): Pick<PassedListener, "descriptor" | "isLent"> | undefined;
+  /** Offers the connections without a request to `pass`: `Server.passIdle`. Those over TLS or HTTP/2 stay. */
+  passIdle(pass: (descriptor: number, peer: string) => Promise<boolean>): Promise<void>;
+  /** Serves a connection that another process has accepted. */
+  take(conn: Conn, peer: string): void;
   /** As `stop`, when another process has the listening socket and the clients in its queue. */
   leave(drainMs: number, now: AbortSignal): Promise<number>;
 }
@@ -234,6 +239,8 @@ function listeningOn(
       return { ...ofServer, handshakes, resumed, handshakesFailed: failed };
     },
     passed: () => port.passed?.(),
+    passIdle: (pass) => server.passIdle(pass),
+    take: (conn, peer) => void server.serve(conn, peer),
     leave(drainMs, now) {
       port.leave?.();
       return this.stop(drainMs, now);

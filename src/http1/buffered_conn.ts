@@ -269,6 +269,16 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
     }
   }
 
+  /** As `TryConn.freeze`; -1 also if bytes were read that nobody has used. */
+  freeze(): number {
+    const isFresh = this.input.isEmpty && !this.atEnd && this.fault === undefined;
+    return isFresh ? this.#conn.freeze?.() ?? -1 : -1;
+  }
+
+  thaw(): void {
+    this.#conn.thaw?.();
+  }
+
   /** Closes it in order. Every operation that is still pending gets `fault`. */
   close(fault?: Fault): void {
     if (this.#closed) return;

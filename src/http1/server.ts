@@ -67,6 +67,9 @@ const KEPT_MS = 250;
 /** A request may be refused for others if its head has been incomplete for so long. */
 const HEAD_MS = 2_000;
 
+/** Connections that are offered to another process at one time. */
+const PASSED_AT_ONCE = 16;
+
 interface WaitingRequest {
   readonly connection: ServerConnection;
   readonly since: number;
@@ -296,6 +299,24 @@ export class Server implements CoarseTimed {
     while (this.#connections.size > 0) await this.#change();
     now.removeEventListener("abort", cutAll);
     return cut;
+  }
+
+  /**
+   * Offers the connections that wait for a request to `pass`, with their descriptors and clients, a few at a time. One
+   * that another process goes on with is closed here only. The others stay as they are.
+   */
+  async passIdle(pass: (descriptor: number, peer: string) => Promise<boolean>): Promise<void> {
+    const left = this.#connections.all();
+    const passOne = async () => {
+      for (let one = left.pop(); one !== undefined; one = left.pop()) {
+        const io = one.idleIo;
+        const descriptor = io?.freeze() ?? -1;
+        if (descriptor === -1) continue;
+        if (await pass(descriptor, one.peer)) io!.close();
+        else io!.thaw();
+      }
+    };
+    await Promise.all(Array.from({ length: PASSED_AT_ONCE }, passOne));
   }
 
   /** Ends a wait because the server drains, whether or not there is a place. */

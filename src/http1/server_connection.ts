@@ -24,9 +24,8 @@ const OUT_KEPT_BYTES = 32 * 1024;
 const LAST_CALL_MS = 250;
 /** … and this long on a new connection. */
 const FIRST_CALL_MS = 1_000;
-/** So many turns of Deno's event loop may pass before it reports bytes that have come, … */
+/** So many turns of Deno's event loop, so many milliseconds apart, may pass before it reports bytes that have come. */
 const TURNS = 4;
-/** … which are so far apart, in milliseconds. */
 const TURN_MS = 5;
 
 /** One connection of a server, from accept to close. */
@@ -34,7 +33,7 @@ export class ServerConnection
   implements DrainState, BufferedConnEvents, BodyEvents, Filler, EndListener {
   place = -1;
   readonly #io: BufferedConn;
-  readonly #peer: string;
+  readonly peer: string;
   readonly #server: Server;
   readonly #limits: ServerLimits;
   readonly #out = new HeadWriter();
@@ -61,13 +60,9 @@ export class ServerConnection
   /** The pending read is there only to notice a client that leaves. */
   #isWatching = false;
 
-  constructor(
-    conn: Conn,
-    peer: string,
-    server: Server,
-  ) {
+  constructor(conn: Conn, peer: string, server: Server) {
     const { limits, options: { deadlines } } = server;
-    this.#peer = peer;
+    this.peer = peer;
     this.#server = server;
     this.#limits = limits;
     this.#io = new BufferedConn(conn, server.connOptions, this);
@@ -126,6 +121,11 @@ export class ServerConnection
   /** The server drains: the client of an idle connection has a moment left for a request. */
   lastCall(): void {
     if (this.idleSince !== Infinity) this.#waitForRequest();
+  }
+
+  /** The connection while it waits for a request of which nothing has come. */
+  get idleIo(): BufferedConn | undefined {
+    return this.idleSince === Infinity || this.isOverLimit ? undefined : this.#io;
   }
 
   cut(): void {
@@ -315,7 +315,7 @@ export class ServerConnection
 
   #exchangeOf(head: RequestHead): Exchange {
     const body = new Body(this.#io, head.framing, this.#server.bodyRules, this);
-    return new Exchange(this.#io, this.#out, this, head, body, this.#peer);
+    return new Exchange(this.#io, this.#out, this, head, body, this.peer);
   }
 
   beforeBodyWait(): Promise<void> | undefined {
@@ -343,7 +343,7 @@ export class ServerConnection
 
   /** Reports a bug in the handler; only this exchange ends. */
   #broken(error: unknown): Fault {
-    this.#server.options.onError?.(error, this.#peer);
+    this.#server.options.onError?.(error, this.peer);
     return new Fault("internalError", undefined, { cause: error });
   }
 
@@ -395,6 +395,6 @@ export class ServerConnection
   }
 
   #report(fault: Fault): void {
-    this.#server.options.onFault?.(fault, this.#peer);
+    this.#server.options.onFault?.(fault, this.peer);
   }
 }

@@ -51,6 +51,13 @@ export interface TryConn extends Conn {
    * beginning of this tick, a millisecond ago at most while there is traffic; that needs no system call.
    */
   look(isExact: boolean): void;
+  /**
+   * Reads nothing until `thaw`, so that another process can go on with the socket. Returns its descriptor; -1 if that is
+   * not possible now. Closing it does not end a connection that another process has as well.
+   */
+  freeze?(): number;
+  /** Goes on after `freeze`. */
+  thaw?(): void;
 }
 
 /**

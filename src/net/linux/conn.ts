@@ -52,6 +52,8 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   #round = -1;
   #reads = 0;
 
+  /** Another process may go on with the socket: nothing is read. */
+  #isFrozen = false;
   /** Set while `fd` is not watched: called if it cannot be, with a negated error number. */
   #onUnwatchable: ((result: number) => void) | undefined;
   /** Ticks of the loop that it has been unwatched for. */
@@ -101,9 +103,25 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     }
   }
 
+  freeze(): number {
+    const isBusy = this.#writing !== undefined || this.#tls !== undefined;
+    if (isBusy || this.#fd === -1) return -1;
+    this.#isFrozen = true;
+    if (this.#onUnwatchable === undefined) this.#host.loop.unwatch(this.#fd);
+    return this.#fd;
+  }
+
+  thaw(): void {
+    if (!this.#isFrozen || this.#fd === -1) return;
+    this.#isFrozen = false;
+    // What came meanwhile is reported when it is watched again.
+    this.#onUnwatchable ??= () => {};
+    this.#watch();
+  }
+
   /** Not in the tick in which it was accepted, nor in the next, in which the response may be here. */
   #watchSoon(): void {
-    if (this.#fd === -1) return;
+    if (this.#fd === -1 || this.#isFrozen) return;
     if (++this.#unwatchedTicks < UNWATCHED_TICKS) this.#host.again(this);
     else this.#watch();
   }
@@ -162,7 +180,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
   }
 
   #readIfAny(): void {
-    if (this.#reader === undefined || !this.#readable) return;
+    if (this.#reader === undefined || !this.#readable || this.#isFrozen) return;
     if (this.#mayRead()) this.#readOn(this.#reader);
     else this.#host.again(this);
   }
