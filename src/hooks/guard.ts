@@ -8,6 +8,7 @@
  * On systems without that file a deadline is the time that is left, with a `+`.
  */
 import type { Clock } from "../base/clock.ts";
+import { inTime } from "../base/deadline.ts";
 
 /** Until when a program may run. */
 export interface Guard {
@@ -17,6 +18,8 @@ export interface Guard {
 
 /** How often it is looked whether there is a later deadline, in milliseconds. */
 const LOOK_MS = 250;
+/** How long the time of the system may take to read, in milliseconds. */
+const OFFSET_MS = 1_000;
 
 /** The exit code of a program that was not started because its deadline had passed (sysexits.h, EX_TEMPFAIL). */
 export const TOO_LATE = 75;
@@ -59,22 +62,39 @@ exec "$@"`,
   "sh",
 ];
 
-/** The deadline of a guard in the form that the shell takes. */
-export function deadlineOf(guard: Guard): string {
-  // The time is read before what is left, so that a pause between the two makes the deadline earlier.
-  const uptime = uptimeOf();
-  const left = Math.floor(Math.min(guard.leftMs(), 1e9) / 10);
-  return uptime === undefined ? `+${left}` : String(uptime + left);
-}
-
-/** The time of `/proc/uptime` in hundredths of a second; undefined where there is no such file. */
-function uptimeOf(): number | undefined {
+/**
+ * How far `/proc/uptime` is ahead of the clock, in milliseconds; undefined where there is no such file. Deno
+ * lets only a process with all permissions read it, so a shell does it otherwise. A pause of this process
+ * meanwhile makes the result smaller, and with it each deadline earlier. Never rejects.
+ */
+export async function uptimeOffset(clock: Clock): Promise<number | undefined> {
   try {
-    const [seconds] = Deno.readTextFileSync("/proc/uptime").split(" ");
-    return Math.floor(Number(seconds) * 100);
+    const text = await inTime(readUptime(), OFFSET_MS, clock, () => new Error("no answer"));
+    const seconds = Number(text.split(" ")[0]);
+    return seconds > 0 ? seconds * 1_000 - clock.now() : undefined;
   } catch {
     return undefined;
   }
+}
+
+async function readUptime(): Promise<string> {
+  try {
+    return Deno.readTextFileSync("/proc/uptime");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+  }
+  const { stdout } = await new Deno.Command("/bin/sh", {
+    args: ["-c", 'read -r up rest </proc/uptime && echo "$up"'],
+    ...{ stdin: "null", stdout: "piped", stderr: "null" },
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+/** The deadline of a guard in the form that the shell takes. `offsetMs` is that of `uptimeOffset`. */
+export function deadlineOf(guard: Guard, clock: Clock, offsetMs: number | undefined): string {
+  const leftMs = Math.min(guard.leftMs(), 1e9);
+  if (offsetMs === undefined) return `+${Math.floor(leftMs / 10)}`;
+  return String(Math.floor((clock.now() + leftMs + offsetMs) / 10));
 }
 
 /** Tells the watcher of a program each later deadline, until it is disposed of. */
@@ -82,11 +102,18 @@ export class GuardLine implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #guard: Guard;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #offsetMs: number | undefined;
   #until = -Infinity;
   #cancel = () => {};
   #isOver = false;
 
-  constructor(stdin: WritableStream<Uint8Array>, guard: Guard, clock: Clock) {
+  constructor(
+    stdin: WritableStream<Uint8Array>,
+    guard: Guard,
+    clock: Clock,
+    offsetMs: number | undefined,
+  ) {
+    this.#offsetMs = offsetMs;
     this.#clock = clock;
     this.#guard = guard;
     this.#writer = stdin.getWriter();
@@ -106,7 +133,7 @@ export class GuardLine implements AsyncDisposable {
     const until = this.#clock.now() + this.#guard.leftMs();
     if (until > this.#until + LOOK_MS) {
       this.#until = until;
-      void this.#write(deadlineOf(this.#guard));
+      void this.#write(deadlineOf(this.#guard, this.#clock, this.#offsetMs));
     }
     this.#cancel = this.#clock.after(LOOK_MS, () => {
       if (!this.#isOver) this.#look();

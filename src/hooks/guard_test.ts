@@ -4,7 +4,7 @@ import { NEVER_ABORTED } from "../base/deadline.ts";
 import { Child, isAlive } from "../../tests/harness/child.ts";
 import { Folder } from "../../tests/harness/folder.ts";
 import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
-import { deadlineOf, GuardLine } from "./guard.ts";
+import { deadlineOf, GuardLine, uptimeOffset } from "./guard.ts";
 import { Programs } from "./program.ts";
 
 const MAIN = new URL("../../tests/harness/guarded_main.ts", import.meta.url).pathname;
@@ -74,10 +74,32 @@ for (const fault of ["SIGSTOP", "SIGKILL"] as const) {
   });
 }
 
-Deno.test("deadlineOf() is a time that all processes share, and earlier rather than later", () => {
-  const [a, b] = [deadlineOf({ leftMs: () => 0 }), deadlineOf({ leftMs: () => 10_009 })];
-  if (Deno.build.os !== "linux") return assertEquals([a, b], ["+0", "+1000"]);
-  assert(Number(b) - Number(a) >= 1_000 && Number(b) - Number(a) < 1_100);
+Deno.test("deadlineOf() is a time that all processes share, and earlier rather than later", async () => {
+  const clock = new ManualClock(5_000);
+  const guard = { leftMs: () => 10_009 };
+  assertEquals(deadlineOf(guard, clock, undefined), "+1000");
+  assertEquals(deadlineOf(guard, clock, 70_000), "8500");
+  if (Deno.build.os !== "linux") return;
+  const before = Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]);
+  const offset = await uptimeOffset(realClock);
+  const uptime = (realClock.now() + offset!) / 1_000;
+  assert(uptime >= before - 0.02 && uptime < before + 5, `${uptime} at ${before}`);
+});
+
+Deno.test("uptimeOffset() reads the time of the system also without all permissions", async () => {
+  const guard = new URL("./guard.ts", import.meta.url).href;
+  const clock = new URL("../base/clock.ts", import.meta.url).href;
+  const code = `import { uptimeOffset } from "${guard}"; import { realClock } from "${clock}";
+    console.log(await uptimeOffset(realClock));`;
+  await using folder = await Folder.make();
+  const lines: string[] = [];
+  await using child = new Child(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-read", "--allow-run", await folder.write("m.ts", code)],
+    onOut: (line) => lines.push(line),
+    onErr: (line) => lines.push(line),
+  });
+  await withTestDeadline("the time", child.ended);
+  assertEquals(lines.length === 1 && Number(lines[0]) > 0, Deno.build.os === "linux", lines[0]);
 });
 
 Deno.test("GuardLine writes later deadlines only, and the end", async () => {
@@ -87,7 +109,7 @@ Deno.test("GuardLine writes later deadlines only, and the end", async () => {
     write: (bytes) => void lines.push(new TextDecoder().decode(bytes).trim()),
   });
   let until = 1_000;
-  const line = new GuardLine(stdin, { leftMs: () => until - clock.now() }, clock);
+  const line = new GuardLine(stdin, { leftMs: () => until - clock.now() }, clock, 0);
   await clock.advance(1_000);
   assertEquals(lines.length, 1);
   until = 5_000;

@@ -10,7 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import { endAfter, NEVER_ABORTED, settlesWithin, whenAborted } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { fileChange, fileState } from "./file_state.ts";
-import { deadlineOf, type Guard, GUARDED, GuardLine } from "./guard.ts";
+import { deadlineOf, type Guard, GUARDED, GuardLine, uptimeOffset } from "./guard.ts";
 import { Output } from "./output.ts";
 import { isProgramShortage } from "./shortage.ts";
 
@@ -109,14 +109,16 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
   if (run.signal.aborted) return ended("aborted", "was cancelled");
   const path = asFile(run.path);
   const before = fileState(path);
-  const child = start(run);
+  const offsetMs = run.guard === undefined ? undefined : await uptimeOffset(clock);
+  if (run.signal.aborted) return ended("aborted", "was cancelled");
+  const child = start(run, clock, offsetMs);
   if (child instanceof Error) {
     const how = isProgramShortage(child) ? "short" : "notStarted";
     return ended(how, `could not be started: ${whyNotStarted(child)}`);
   }
   await using _line = run.guard === undefined
     ? undefined
-    : new GuardLine(child.stdin, run.guard, clock);
+    : new GuardLine(child.stdin, run.guard, clock, offsetMs);
   const output = new Output([child.stdout, child.stderr], run.onLine, clock);
   const cause = await firstOf(child, run, clock);
   if (cause === "ended") {
@@ -143,12 +145,16 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
   return ended(cause, gone ? what : `${what}, nor after SIGKILL`);
 }
 
-function start(run: Run): Deno.ChildProcess | Error {
+function start(
+  run: Run,
+  clock: Clock,
+  offsetMs: number | undefined,
+): Deno.ChildProcess | Error {
   try {
     const program = [asFile(run.path), ...run.args.map(withoutNul)];
     const [command, ...args] = run.guard === undefined
       ? program
-      : ["/bin/sh", ...GUARDED, deadlineOf(run.guard), ...program];
+      : ["/bin/sh", ...GUARDED, deadlineOf(run.guard, clock, offsetMs), ...program];
     return new Deno.Command(command!, {
       args,
       env: Object.fromEntries(
