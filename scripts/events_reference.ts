@@ -5,6 +5,7 @@
 import { TestService } from "../src/admin/testing/service.ts";
 import { Histogram } from "../src/base/histogram.ts";
 import { COUNTER_METRICS } from "../src/admin/view.ts";
+import type { ClusterReport } from "../src/failover/cluster.ts";
 import { metricsText, type ProcessFacts } from "../src/admin/metrics.ts";
 import type { Event } from "../src/events/events.ts";
 import { levelOf, ROWS, sentenceOf } from "../src/report/lines.ts";
@@ -80,7 +81,8 @@ export async function metricsMarkdown(): Promise<string> {
   service.eventCounts.take({ time: 0, service: "web", event: START, id: 1 } as never);
   const trigger = { type: "trigger.finished", program: "a", epoch: 1, tookMs: 1 } as const;
   service.eventCounts.take({ time: 0, service: "web", event: trigger, id: 2 } as never);
-  const text = metricsText([service.view], service.eventCounts, INCIDENTS, FACTS);
+  const view = { ...service.view, cluster: () => CLUSTER };
+  const text = metricsText([view], service.eventCounts, INCIDENTS, FACTS);
   const rows = [...text.matchAll(/# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(.*)/g)];
   return [
     "| metric | kind | labels | meaning |",
@@ -93,6 +95,11 @@ export async function metricsMarkdown(): Promise<string> {
   ].join("\n");
 }
 
+/** A proxy that shares its decisions has more metrics. */
+const CLUSTER: ClusterReport = {
+  ...{ instance: "p1", role: "leads", leader: "p1", isReachable: true, reason: undefined },
+  ...{ leaseLeftMs: 0, decision: undefined, proxies: [] },
+};
 const INCIDENTS = [{ service: "web", kind: "start", count: 1 }] as const;
 /** An event that `EventCounts` counts in each of its families. */
 const START: Event = {

@@ -5,6 +5,7 @@
 import { isUp } from "../failover/health.ts";
 import { type Lag, lagOf, reportOf } from "../failover/roles.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";
+import { clusterFamilies } from "./cluster.ts";
 import { family, histogramFamily, type Sample } from "./exposition.ts";
 import type { EventCounts } from "./event_counts.ts";
 import type { IncidentCount } from "../incidents/incidents.ts";
@@ -48,6 +49,7 @@ export function metricsText(
     ...stateFamilies(views),
     ...standbyFamilies(views),
     ...serverFamilies(views),
+    ...clusterFamilies(views),
     ...countFamilies(views),
     family(
       "failover_promotions_total",

@@ -11,6 +11,7 @@ import { whyNot } from "../failover/orders.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
 import { costOfIncident, sentenceOfIncident } from "../incidents/text.ts";
 import type { Incidents } from "../incidents/incidents.ts";
+import { clusterTroubles } from "./cluster.ts";
 import { checksDrawing, dayDrawing, type Html, waterfall } from "./page_drawings.ts";
 import { ordersOf, readiness, serverWords, serviceSentence, span } from "./page_words.ts";
 import { outlook } from "./state_report.ts";
@@ -57,7 +58,9 @@ async function service(settings: PageSettings, view: ServiceView, index: number)
       : html`
         since ${time(clock, since)} (${span(clock.now() - since)}).
       `}</p>
-    ${ordersOf(state).map((line) => html`<p class="order">${line}</p>`)}
+    ${[...clusterTroubles(view), ...ordersOf(state)].map((line) =>
+      html`<p class="order">${line}</p>`
+    )}
     <dl class="facts">
     <div><dt>Ready to take over</dt><dd>${readiness(view)}</dd></div>
     <div><dt>${clients} under way</dt><dd>${active}</dd></div>

@@ -4,6 +4,7 @@
  * those of the original program, kagehq/failover. Upstream names contain no credentials, because the config
  * masks them. Pure.
  */
+import { clusterJson } from "./cluster.ts";
 import { formatDuration } from "../base/duration.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Health, isDown, isUp, type Thresholds } from "../failover/health.ts";
@@ -68,6 +69,7 @@ export function stateReport(view: ServiceView, clock: Clock, saysWho = true): Js
     paused: standing(state.paused),
     held_by_order: standing(state.held),
     pinned: state.pinned ?? null,
+    cluster: clusterJson(view),
     failback: failbackReport(state, policy, toUnix),
     counters: countersReport(view.counters()),
     upstreams: state.upstreams.map((upstream) => ({

@@ -206,11 +206,11 @@ export const COUNTER_ROWS = Object.entries(COUNTER_METRICS) as [
 
 /**
  * Whether a failover would find an upstream: one beside the active one that could take over. While the service is
- * paused there is no failover.
+ * paused there is no failover, nor while the coordinator of several proxies cannot be reached.
  */
 export function isReady(view: ServiceView): boolean {
   const state = view.state();
-  if (state.paused !== undefined) return false;
+  if (state.paused !== undefined || state.cluster?.role === "cutOff") return false;
   const active = activeOf(state)?.upstream.name;
   return state.upstreams.some(({ name }) => name !== active && couldTakeOver(view, name));
 }

@@ -46,8 +46,19 @@ export interface ServiceState {
   readonly paused: ReportedOrder | null;
   readonly held_by_order: ReportedOrder | null;
   readonly pinned: string | null;
+  readonly cluster?: ClusterState | null;
   readonly counters: Readonly<Record<string, number>>;
   readonly upstreams: readonly UpstreamState[];
+}
+
+/** What `/__failover/state` says of the proxies that share the decision. */
+interface ClusterState {
+  readonly instance: string;
+  readonly role: "leads" | "follows" | "cut_off" | "alone";
+  readonly leader: string | null;
+  readonly coordinator_trouble: string | null;
+  readonly lease_left_ms: number;
+  readonly proxies: readonly { readonly instance: string; readonly differs: string | null }[];
 }
 
 /** The services of an answer: one is flat, several are a list. */
@@ -83,10 +94,30 @@ function serviceLines(service: ServiceState, now: number): string[] {
     ...held === null ? [] : [`  HELD ${order(held, now)}: new clients wait`],
     ...pinned === null ? [] : [`  moved to ${pinned} by order: no automatic failback from there`],
     ...upstreams.map((upstream) => upstreamLine(upstream, width, now)),
+    ...clusterLines(service.cluster),
     `  ${readiness(service)}`,
     `  ${counters.active ?? 0} sessions, ${counters.held ?? 0} held, ${
       counters.lost ?? 0
     } lost since the start`,
+  ];
+}
+
+/** The other proxies; nothing for a proxy that is alone. */
+function clusterLines(cluster: ClusterState | null | undefined): string[] {
+  if (cluster === null || cluster === undefined) return [];
+  const { role, leader, coordinator_trouble: trouble, proxies, lease_left_ms: leftMs } = cluster;
+  const why = trouble === null ? "" : ` (${trouble})`;
+  const words = {
+    leads: `leads ${proxies.length} proxies, lease ${Math.floor(leftMs / 1_000)}s`,
+    follows: `follows ${leader ?? "no proxy, since none leads"}, ${proxies.length} proxies`,
+    cut_off: `ETCD CANNOT BE REACHED${why}: the last decision is served, nothing is promoted`,
+    alone: `ETCD CANNOT BE REACHED${why}: this proxy decides alone`,
+  }[role];
+  return [
+    `  cluster: ${words}`,
+    ...proxies.flatMap(({ instance, differs }) =>
+      differs === null ? [] : [`  proxy ${instance} DIFFERS: ${differs}`]
+    ),
   ];
 }
 
@@ -131,8 +162,9 @@ function lagWords({ server }: UpstreamState): string {
 }
 
 /** Whether another upstream could take over now. */
-function readiness({ upstreams, paused }: ServiceState): string {
+function readiness({ upstreams, paused, cluster }: ServiceState): string {
   if (paused !== null) return "NOT READY: paused, so no failover begins by itself";
+  if (cluster?.role === "cut_off") return "NOT READY: without etcd no failover begins";
   const next = upstreams.find(({ active, verdict, drained, barred = null }) =>
     !active && verdict === "up" && drained === null &&
     // It waits for somebody else who promotes it.

@@ -1,0 +1,91 @@
+/** A way to one address that a test can cut: connections stay open, and nothing passes any more. */
+
+type Direction = "both" | "there" | "back";
+
+/** Listens on a free port and passes everything on to `target` (`host:port`). */
+export class Way implements AsyncDisposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #target: { readonly hostname: string; readonly port: number };
+  readonly #conns = new Set<Deno.TcpConn>();
+  readonly #work: Promise<void>;
+  #cut: Direction | undefined;
+  #healed = Promise.withResolvers<void>();
+
+  constructor(target: string) {
+    const [hostname, port] = target.split(":");
+    this.#target = { hostname: hostname!, port: Number(port) };
+    this.#healed.resolve();
+    this.#work = this.#accept();
+  }
+
+  /** `host:port` at which it listens. */
+  get address(): string {
+    return `127.0.0.1:${this.#listener.addr.port}`;
+  }
+
+  /** Nothing passes in this direction until `heal`. */
+  cut(direction: Direction = "both"): void {
+    this.#cut = direction;
+    this.#healed = Promise.withResolvers();
+  }
+
+  /** Everything passes again. What was under way is lost with its connections, as after a long partition. */
+  heal(): void {
+    this.#cut = undefined;
+    this.#healed.resolve();
+    for (const conn of this.#conns) close(conn);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    this.heal();
+    await this.#work;
+  }
+
+  async #accept(): Promise<void> {
+    const joins: Promise<void>[] = [];
+    try {
+      for await (const client of this.#listener) joins.push(this.#join(client));
+    } catch {
+      // A connection was reset before it was taken.
+    }
+    await Promise.all(joins);
+  }
+
+  async #join(client: Deno.TcpConn): Promise<void> {
+    this.#conns.add(client);
+    try {
+      const server = await Deno.connect(this.#target);
+      this.#conns.add(server);
+      await Promise.all([this.#pump(client, server, "there"), this.#pump(server, client, "back")]);
+      this.#conns.delete(server);
+    } catch {
+      close(client);
+    }
+    this.#conns.delete(client);
+  }
+
+  async #pump(from: Deno.TcpConn, to: Deno.TcpConn, direction: Direction): Promise<void> {
+    const buffer = new Uint8Array(16_384);
+    try {
+      for (;;) {
+        const count = await from.read(buffer);
+        while (this.#cut === "both" || this.#cut === direction) await this.#healed.promise;
+        if (count === null) break;
+        for (let at = 0; at < count;) at += await to.write(buffer.subarray(at, count));
+      }
+    } catch {
+      // One of the two has ended.
+    }
+    close(from);
+    close(to);
+  }
+}
+
+function close(conn: Deno.TcpConn): void {
+  try {
+    conn.close();
+  } catch {
+    // It is closed already.
+  }
+}
