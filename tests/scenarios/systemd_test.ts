@@ -12,6 +12,7 @@ import { TestServiceManager } from "../harness/service_manager.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { webArgs, WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { tlsTest } from "../gateway/certificate.ts";
 
 const needs = ["/bin/bash"];
 const CLIENTS = 20;
@@ -193,6 +194,28 @@ for (const relay of isLinux ? ENGINES : []) {
       assertEquals(proxy.events("config.warned", { warning: /socket|descriptor/ }), []);
     },
   );
+}
+
+if (isLinux) {
+  tlsTest("over HTTPS clients wait as well while the proxy restarts", async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    using manager = new TestServiceManager();
+    const listen = manager.listen("web");
+    const flags = { relay: tls.relay, "tls-cert": tls.certPath, "tls-key": tls.keyPath };
+    const args = webArgs(listen, { primary, flags });
+    const start = () => manager.start((under) => new WebProxy(args, {}, listen, undefined, under));
+    using client = Deno.createHttpClient({ caCerts: [tls.cert], poolMaxIdlePerHost: 0 });
+    const url = `https://localhost:${listen.split(":")[1]}/`;
+    const ask = () => fetch(url, { client }).then((answer) => answer.text());
+    const first = start();
+    assertEquals(await ask(), "primary");
+    await first.kill();
+    const waiting = Promise.all(Array.from({ length: CLIENTS }, ask));
+    await using second = start();
+    assertEquals(await waiting, Array(CLIENTS).fill("primary"));
+    assertEquals(second.events("config.warned", { warning: /socket|descriptor/ }), []);
+    assertEquals(await second.stop(), 0);
+  });
 }
 
 async function proxyAnswer(proxy: Proxy): Promise<string> {

@@ -1,6 +1,7 @@
 /** The HTTPS part of a service, beside its HTTP/1.1 server: the port, handshakes under way, and HTTP/2. */
 import type { Address } from "../../base/address.ts";
 import type { Clock } from "../../base/clock.ts";
+import { passedSocket } from "../../net/deno/passed_listener.ts";
 import type { ListeningPort } from "../../net/transport.ts";
 import { UnfinishedTls } from "../../net/deno/unfinished_tls.ts";
 import { Handshakes } from "../handshakes.ts";
@@ -58,8 +59,9 @@ export class HttpsServer implements Https {
     parts: HttpsPortParts,
   ): Promise<HttpPort | string> {
     if (files === undefined) throw new Error("HTTPS without a certificate");
-    if (parts.announced === undefined) return await this.#listen(asked, files, parts);
-    if (asked.kind !== "tcp") return await this.#listen(asked, files, parts);
+    const passed = parts.received?.take();
+    const isDirect = parts.announced === undefined && passed === undefined;
+    if (isDirect || asked.kind !== "tcp") return await this.#listen(asked, files, parts);
     const clients = new ClientsByPort(this.#clock);
     const clientOf = (conn: Deno.TlsConn) => clients.clientOf(conn);
     const inside = { ...asked, host: "127.0.0.1", port: 0 };
@@ -67,10 +69,16 @@ export class HttpsServer implements Https {
     if (typeof inner === "string" || inner.address.kind !== "tcp") return inner;
     const { port } = inner.address;
     const front = new TlsFront({ clock: this.#clock, clients, port, server: parts.server });
-    const outer = await parts.sockets.listen(asked, parts.announced.before(front), {
+    // Deno's TLS cannot listen on a socket that is there already, so what comes there is passed on to it as well.
+    const outer = await parts.sockets.listen(asked, parts.announced?.before(front) ?? front, {
       clock: this.#clock,
       onAcceptFailed: parts.onAcceptFailed,
       onShortage: parts.onShortage,
+      received: passed && {
+        take: () => passed,
+        giveBack: (listener) => parts.received!.giveBack(listener),
+      },
+      warn: (warning) => this.#settings.publish({ type: "config.warned", warning }),
     });
     if (typeof outer !== "string") return both(outer, inner);
     inner.close();
@@ -117,6 +125,8 @@ export class HttpsServer implements Https {
       end: () => listener.end(),
       close: () => listener.close(),
       drainOthers: (cut) => this.#drain(cut),
+      passed: () => passedSocket(listener),
+      leave: () => listener.close(),
     };
   }
 
@@ -144,6 +154,11 @@ function both(outer: ListeningPort, inner: HttpPort): HttpPort {
     close() {
       outer.close();
       inner.close();
+    },
+    passed: () => outer.passed?.(),
+    leave() {
+      outer.leave?.();
+      outer.finished.then(() => inner.end(), () => inner.close());
     },
   };
 }

@@ -82,6 +82,11 @@ export class TlsListener {
     this.#pollLater();
   }
 
+  /** Where the system says that it listens. */
+  get addr(): Deno.Addr {
+    return this.#listener.addr;
+  }
+
   /** Accepts the clients in the kernel's queue, and then no more. */
   end(): void {
     this.#queue.begin(false);
