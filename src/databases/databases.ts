@@ -1,6 +1,6 @@
 /**
- * Checks that ask a database server for its role. Loaded only when such a check is configured, so that nobody else
- * pays for `node:crypto` and, with TLS, `node:tls`.
+ * Checks that ask a database server for its role. Loaded only when such a check is configured; what needs Node's
+ * libraries, TLS and MD5, is loaded when a server asks for it.
  */
 import type { Database, ServerProbe } from "../health/server_probe.ts";
 import { KeptProbe, type Protocol } from "./kept_probe.ts";

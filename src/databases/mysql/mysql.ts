@@ -44,8 +44,11 @@ export function mysqlProtocol(settings: DatabaseSettings): Protocol {
   }
 
   async function account(): Promise<MysqlAccount> {
-    const { user = NOBODY, readPassword } = settings;
-    const password = readPassword === undefined ? "" : await passwordFrom(readPassword);
+    const { user = NOBODY, readPassword, env } = settings;
+    const password = readPassword === undefined
+      // The variable of its own clients.
+      ? env.MYSQL_PWD ?? ""
+      : await passwordFrom(readPassword);
     const tls = address.kind === "unix" ? undefined : await tlsFrom(settings, "prefer");
     return { user, password, tls };
   }

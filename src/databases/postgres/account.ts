@@ -5,7 +5,7 @@
 import type { Address } from "../../base/address.ts";
 import { passwordFrom, readOperatorFile } from "../files.ts";
 import { LoginRefused } from "../server.ts";
-import type { Credentials } from "../settings.ts";
+import type { Credentials, TlsOptions } from "../settings.ts";
 import type { TlsSettings } from "../tls_layer.ts";
 import { passwordFor } from "./passfile.ts";
 
@@ -26,6 +26,9 @@ export const SSL_MODES = [
   "verify-full",
 ] as const;
 export type SslMode = typeof SSL_MODES[number];
+
+/** Where the mode of TLS and its authorities come from. */
+type DatabaseTls = TlsOptions & Pick<Credentials, "env">;
 
 /** Which database the session is opened in, if nobody says; every cluster has it. */
 const DATABASE = "postgres";
@@ -66,9 +69,9 @@ async function passwordOf(
   return found;
 }
 
-/** `PGSSLMODE`; undefined if its value is none. */
-export function sslModeOf(env: Credentials["env"]): SslMode | undefined {
-  const text = env.PGSSLMODE || "prefer";
+/** The mode of the options, or else that of `PGSSLMODE`; undefined if the value of that is none. */
+export function sslModeOf({ env, tlsMode, tlsCa }: DatabaseTls): SslMode | undefined {
+  const text = tlsMode ?? (env.PGSSLMODE || (tlsCa === undefined ? "prefer" : "verify-full"));
   return SSL_MODES.find((mode) => mode === text);
 }
 
@@ -81,8 +84,8 @@ export function attemptsOf(mode: SslMode): readonly boolean[] {
 }
 
 /** What is verified in a mode. Rejects with `LoginRefused` or a `Fault` if the authorities cannot be read. */
-export async function tlsOf(mode: SslMode, env: Credentials["env"]): Promise<TlsSettings> {
-  const named = env.PGSSLROOTCERT || undefined;
+export async function tlsOf(mode: SslMode, { env, tlsCa }: DatabaseTls): Promise<TlsSettings> {
+  const named = tlsCa ?? (env.PGSSLROOTCERT || undefined);
   if (named === "system") return { verify: mode === "verify-ca" ? "ca" : "full" };
   const path = named ?? (env.HOME ? `${env.HOME}/.postgresql/root.crt` : undefined);
   const file = path === undefined ? undefined : await readOperatorFile(path);

@@ -51,22 +51,29 @@ Deno.test("each mode of TLS has its attempts and its verification", async () => 
     [true],
     [true],
   ]);
-  assertEquals([sslModeOf({}), sslModeOf({ PGSSLMODE: "x" })], ["prefer", undefined]);
+  assertEquals([sslModeOf({ env: {} }), sslModeOf({ env: { PGSSLMODE: "x" } })], [
+    "prefer",
+    undefined,
+  ]);
+  const env = { PGSSLMODE: "require", PGSSLROOTCERT: "/no" };
+  assertEquals(sslModeOf({ env, tlsMode: "disable" }), "disable");
+  assertEquals(sslModeOf({ env: {}, tlsCa: "/ca" }), "verify-full");
+  await assertRejects(() => tlsOf("require", { env, tlsCa: "/ca" }), LoginRefused, "/ca");
   const verify = async (env: Record<string, string>) =>
-    (await Promise.all(SSL_MODES.map((mode) => tlsOf(mode, env)))).map(({ verify }) => verify);
+    (await Promise.all(SSL_MODES.map((mode) => tlsOf(mode, { env })))).map(({ verify }) => verify);
   assertEquals(await verify({}), ["none", "none", "none", "none", "ca", "full"]);
   await inTempFolder(async (folder) => {
     await Deno.mkdir(`${folder}/.postgresql`);
     await Deno.writeTextFile(`${folder}/.postgresql/root.crt`, "PEM");
     const env = { HOME: folder };
     assertEquals(await verify(env), ["none", "none", "none", "ca", "ca", "full"]);
-    assertEquals((await tlsOf("verify-full", env)).ca, "PEM");
-    assertEquals(await tlsOf("verify-full", { ...env, PGSSLROOTCERT: "system" }), {
+    assertEquals((await tlsOf("verify-full", { env })).ca, "PEM");
+    assertEquals(await tlsOf("verify-full", { env: { ...env, PGSSLROOTCERT: "system" } }), {
       verify: "full",
     });
   });
   await assertRejects(
-    () => tlsOf("require", { PGSSLROOTCERT: "/no" }),
+    () => tlsOf("require", { env: { PGSSLROOTCERT: "/no" } }),
     LoginRefused,
     "do not exist",
   );

@@ -1,5 +1,4 @@
 /** From an open connection to a session that takes questions: TLS, and the log-in. */
-import { createHash } from "node:crypto";
 import { Fault } from "../../base/fault.ts";
 import { Conversation } from "../conversation.ts";
 import { Cursor } from "../cursor.ts";
@@ -96,7 +95,7 @@ class Authentication {
       case 3:
         return this.#link.send(passwordMessage(this.#password()));
       case 5:
-        return this.#link.send(passwordMessage(this.#md5(cursor.bytes(4))));
+        return this.#link.send(passwordMessage(await this.#md5(cursor.bytes(4))));
       case 10:
         return this.#beginSasl(cursor);
       case 11:
@@ -135,7 +134,9 @@ class Authentication {
     throw new LoginRefused(`the server wants a password for user ${user}, and there is none`);
   }
 
-  #md5(salt: Uint8Array): string {
+  async #md5(salt: Uint8Array): Promise<string> {
+    // Loaded for servers that still use it; it takes some megabytes.
+    const { createHash } = await import("node:crypto");
     const inner = createHash("md5").update(this.#password() + this.#account.user).digest("hex");
     return `md5${createHash("md5").update(inner).update(salt).digest("hex")}`;
   }

@@ -14,8 +14,8 @@ import { askRole, orderPromotion } from "./question.ts";
 
 /** How to talk to the PostgreSQL server at `address`. */
 export function postgresProtocol(settings: DatabaseSettings): Protocol {
-  const { env, address } = settings;
-  const mode = address.kind === "unix" ? "disable" : sslModeOf(env) ?? "prefer";
+  const { address } = settings;
+  const mode = address.kind === "unix" ? "disable" : sslModeOf(settings) ?? "prefer";
 
   function connect(signal: AbortSignal): Promise<Link> {
     // The signal has the deadline.
@@ -24,7 +24,7 @@ export function postgresProtocol(settings: DatabaseSettings): Protocol {
 
   async function attempt(useTls: boolean, signal: AbortSignal): Promise<ServerSession> {
     const account = await accountOf(settings, address);
-    const tls = useTls ? await tlsOf(mode, env) : undefined;
+    const tls = useTls ? await tlsOf(mode, settings) : undefined;
     const link = await connect(signal);
     return await endingOnAbort(link, signal, async () => {
       if (tls !== undefined) {
