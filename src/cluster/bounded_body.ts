@@ -1,8 +1,11 @@
 /** Reads bodies of responses that may be of any length, or never end, from a peer that may be broken. */
+import { oneLine } from "../base/one_line.ts";
 import { EtcdError } from "./etcd.ts";
 
 /** The longest answer, in bytes: far more than all keys of one service. */
 const BODY_MAX = 4 << 20;
+/** How much of an answer that is not JSON is told, in characters. */
+const SAID_MAX = 160;
 /** The longest line of a watch, in bytes; etcd splits larger ones. */
 const LINE_MAX = 2 << 20;
 
@@ -12,7 +15,9 @@ export async function boundedJson(response: Response, signal: AbortSignal): Prom
   try {
     return JSON.parse(text.split("\n", 1)[0]!.trim() === "" ? text : firstValue(text));
   } catch {
-    throw new EtcdError("unreachable", `the answer is not JSON (status ${response.status})`);
+    const said = oneLine(text).trim().slice(0, SAID_MAX);
+    const what = `the answer is not JSON (status ${response.status})`;
+    throw new EtcdError("unreachable", said === "" ? what : `${what}: ${said}`);
   }
 }
 

@@ -8,7 +8,7 @@ Deno.test("boundedJson() reads one value, or the first of a stream", async () =>
   assertEquals(await read('{"a":1}'), { a: 1 });
   assertEquals(await read('{\n  "a": 1\n}\n'), { a: 1 });
   assertEquals(await read('{"a":1}\n{"a":2}\n'), { a: 1 });
-  await assertRejects(() => read("hello"), EtcdError, "not JSON (status 200)");
+  await assertRejects(() => read("hello"), EtcdError, "not JSON (status 200): hello");
   await assertRejects(() => read(""), EtcdError, "not JSON");
 });
 

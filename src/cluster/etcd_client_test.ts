@@ -1,7 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { realClock } from "../base/clock.ts";
-import { ETCD, EtcdCluster, ETCDCTL } from "../../tests/harness/etcd.ts";
-import { Child } from "../../tests/harness/child.ts";
+import {
+  enableUsers,
+  ETCD,
+  EtcdCluster,
+  ETCDCTL,
+  writeEtcdCertificates,
+} from "../../tests/harness/etcd.ts";
 import { Folder } from "../../tests/harness/folder.ts";
 import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
 import { EtcdClient, type EtcdSettings } from "./etcd_client.ts";
@@ -11,15 +16,6 @@ const PREFIX = "/failover/v1/test/svc/";
 
 function clientOf(endpoints: readonly string[], more: Partial<EtcdSettings> = {}): EtcdClient {
   return new EtcdClient({ endpoints, prefix: PREFIX, callMs: 1_000, ...more }, realClock);
-}
-
-/** Runs a program to its end. */
-async function run(program: string, args: readonly string[]): Promise<void> {
-  const lines: string[] = [];
-  const take = (line: string) => lines.push(line);
-  await using child = new Child(program, { args, onOut: take, onErr: take });
-  const { code } = await withTestDeadline(program, child.ended);
-  assertEquals(code, 0, lines.join("\n"));
 }
 
 /** Calls until it succeeds: a cluster that has lost a member elects first. */
@@ -206,12 +202,7 @@ test("reports peers that reset, stall, talk without end, or are no etcd, in time
 
 test("logs in, and again when its token is not taken any more", async () => {
   await using etcd = await EtcdCluster.start(1);
-  const [endpoint] = etcd.endpoints;
-  const ctl = (...args: string[]) => run(ETCDCTL!, [`--endpoints=${endpoint}`, ...args]);
-  await ctl("user", "add", "root:geheim");
-  await ctl("role", "add", "root");
-  await ctl("user", "grant-role", "root", "root");
-  await ctl("auth", "enable");
+  await enableUsers(etcd, "geheim");
   const user = (password: string) => ({
     user: { name: "root", password: () => Promise.resolve(password) },
   });
@@ -231,7 +222,7 @@ test("logs in, and again when its token is not taken any more", async () => {
 
 test("shows its certificate, and reads the files again after a failure", async () => {
   await using folder = await Folder.make();
-  const files = await certificates(folder.path);
+  const files = await writeEtcdCertificates(folder.path);
   await using etcd = await EtcdCluster.start(1, {
     certificates: { cert: files.cert, key: files.key, clientCa: files.ca },
   });
@@ -251,23 +242,3 @@ test("shows its certificate, and reads the files again after a failure", async (
   await eventually("an answer", () => client.read());
   assert(reads > 1);
 });
-
-/** An authority, and one certificate of it for the server and its clients. */
-async function certificates(folder: string) {
-  const at = (name: string) => `${folder}/${name}`;
-  const openssl = (...args: string[]) => run("openssl", args);
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  await openssl(
-    ...["req", "-x509", ...key, "-days", "2", "-subj", "/CN=test authority"],
-    ...["-keyout", at("ca.key"), "-out", at("ca.pem")],
-  );
-  await openssl(
-    ...["req", ...key, "-subj", "/CN=etcd", "-keyout", at("key.pem"), "-out", at("req.pem")],
-  );
-  await Deno.writeTextFile(at("ext"), "subjectAltName=IP:127.0.0.1\n");
-  await openssl(
-    ...["x509", "-req", "-in", at("req.pem"), "-CA", at("ca.pem"), "-CAkey", at("ca.key")],
-    ...["-CAcreateserial", "-days", "2", "-extfile", at("ext"), "-out", at("cert.pem")],
-  );
-  return { ca: at("ca.pem"), cert: at("cert.pem"), key: at("key.pem") };
-}

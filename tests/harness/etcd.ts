@@ -148,3 +148,55 @@ async function hasAnswered({ endpoint }: EtcdMember): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** Makes etcd ask for users: `root` has this password. With certificates, etcdctl shows one. */
+export async function enableUsers(
+  { endpoints }: EtcdCluster,
+  password: string,
+  certificates?: EtcdCertificates & { readonly ca: string },
+): Promise<void> {
+  const tls = certificates === undefined ? [] : [
+    ...["--cacert", certificates.ca, "--cert", certificates.cert, "--key", certificates.key],
+  ];
+  const ctl = (...args: string[]) =>
+    run(ETCDCTL!, ["--command-timeout=20s", `--endpoints=${endpoints[0]}`, ...tls, ...args]);
+  await ctl("user", "add", `root:${password}`);
+  await ctl("role", "add", "root");
+  await ctl("user", "grant-role", "root", "root");
+  await ctl("auth", "enable");
+}
+
+/** Runs a program to its end. */
+async function run(program: string, args: readonly string[]): Promise<void> {
+  const lines: string[] = [];
+  const take = (line: string) => lines.push(line);
+  await using child = new Child(program, { args, onOut: take, onErr: take });
+  const { code } = await withTestDeadline(program, child.ended);
+  if (code !== 0) throw new Error(`${program} exited with ${code}\n${lines.join("\n")}`);
+}
+
+/**
+ * An authority, and one certificate of it for the server and its clients. It has no common name, since etcd
+ * refuses to confuse that with a user whom it asks for.
+ */
+export async function writeEtcdCertificates(
+  folder: string,
+): Promise<EtcdCertificates & { readonly ca: string }> {
+  const at = (name: string) => `${folder}/${name}`;
+  const openssl = (...args: string[]) => run("openssl", args);
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  await openssl(
+    ...["req", "-x509", ...key, "-days", "2", "-subj", "/CN=test authority"],
+    ...["-keyout", at("ca.key"), "-out", at("ca.pem")],
+  );
+  await openssl(
+    ...["req", ...key, "-subj", "/O=etcd", "-keyout", at("key.pem"), "-out", at("req.pem")],
+  );
+  await Deno.writeTextFile(at("ext"), "subjectAltName=IP:127.0.0.1\n");
+  await openssl(
+    ...["x509", "-req", "-in", at("req.pem"), "-CA", at("ca.pem"), "-CAkey", at("ca.key")],
+    ...["-CAcreateserial", "-days", "2", "-extfile", at("ext"), "-out", at("cert.pem")],
+  );
+  const ca = at("ca.pem");
+  return { ca, clientCa: ca, cert: at("cert.pem"), key: at("key.pem") };
+}

@@ -58,7 +58,11 @@ export function webArgs(listen: string, { primary, backups, flags }: WebProxyOpt
 /** Starts the proxy and waits until it listens and has chosen; with `until`, for that event instead. */
 export async function startWebProxy(
   options: WebProxyOptions,
-  until: "promotion.finished" | "selection.failed" | "service.continued" = "promotion.finished",
+  until:
+    | "promotion.finished"
+    | "selection.failed"
+    | "service.continued"
+    | "service.failedOpen" = "promotion.finished",
 ): Promise<WebProxy> {
   const listen = options.listen ?? `127.0.0.1:${unusedPort()}`;
   const proxy = new WebProxy(webArgs(listen, options), {}, listen, undefined, options.under);
