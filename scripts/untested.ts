@@ -10,6 +10,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "app/inheritance.ts": "composition: tests/scenarios/upgrade_test.ts",
   "app/replacement.ts": "composition: tests/scenarios/upgrade_test.ts",
   "app/state_holder.ts": "composition: tests/scenarios/state_dir_test.ts",
+  "app/fleet.ts": "joins the parts: tests/scenarios/reload_test.ts",
   "app/http_shard.ts": "joins the parts: tests/scenarios/http_failover_test.ts",
   "app/http_in_threads.ts": "joins the parts: tests/scenarios/http_relay_test.ts",
   "app/http_on_main.ts": "joins the parts: tests/scenarios/http_relay_test.ts",

@@ -7,7 +7,7 @@ import { commandHelp, type CommandName, isCommand } from "./config/commands.ts";
 import { controlPlaces, defaultControlPath } from "./control/path.ts";
 import { load, type LoadInput } from "./config/load.ts";
 import { summary } from "./config/print.ts";
-import { unusableEngines } from "./app/engines.ts";
+import { checkOptions, readOptions } from "./app/read_options.ts";
 import { checkFiles } from "./app/files.ts";
 import { describe } from "./base/describe.ts";
 import { catchUncaught } from "./app/uncaught.ts";
@@ -15,11 +15,14 @@ import { OWN_VARIABLES } from "./systemd/activation.ts";
 import type { Takeover } from "./upgrade/takeover.ts";
 import { VERSION, versionText } from "./app/version.ts";
 
-/** SIGINT or SIGTERM: drain; a second one: end at once. SIGUSR2: move back to the best rank. SIGHUP: open the access logs again. */
+/**
+ * SIGINT or SIGTERM: drain; a second one: end at once. SIGUSR2: move back to the best rank. SIGHUP: read the config
+ * again, and open the access logs again. Windows has neither of the last two.
+ */
 function listenToSignals() {
   const stop = new AbortController();
   const stopNow = new AbortController();
-  let failback = () => {};
+  let [failback, reload] = [() => {}, () => {}];
   const end = (signal: string) => () => {
     if (stop.signal.aborted) stopNow.abort();
     else stop.abort(signal);
@@ -28,15 +31,16 @@ function listenToSignals() {
   for (const signal of ["SIGINT", isWindows ? "SIGBREAK" : "SIGTERM"] as const) {
     Deno.addSignalListener(signal, end(signal));
   }
-  if (!isWindows) Deno.addSignalListener("SIGUSR2", () => failback());
+  if (!isWindows) {
+    Deno.addSignalListener("SIGUSR2", () => failback());
+    Deno.addSignalListener("SIGHUP", () => reload());
+  }
   return {
     stop: stop.signal,
     stopNow: stopNow.signal,
     onFailbackOrder: (order: () => void) => failback = order,
-    // Not SIGUSR1, at which Deno opens its debugger. Without a file to reopen, SIGHUP keeps its default: the end.
-    onReopenOrder: (reopen: () => void) => {
-      if (!isWindows) Deno.addSignalListener("SIGHUP", reopen);
-    },
+    // Not SIGUSR1, at which Deno opens its debugger.
+    onReloadOrder: (order: () => void) => reload = order,
     onUncaught: catchUncaught,
   };
 }
@@ -156,7 +160,8 @@ async function main(): Promise<number> {
 }
 
 async function prepareAndRun(takeover: Takeover | undefined): Promise<Outcome> {
-  const loaded = load(inputOf(Deno.args));
+  const input = inputOf(Deno.args);
+  const loaded = load(input);
   if (loaded.kind === "print") {
     console.log(loaded.text.trimEnd());
     return { lines: [], exitCode: loaded.exitCode };
@@ -175,9 +180,9 @@ async function prepareAndRun(takeover: Takeover | undefined): Promise<Outcome> {
     return { lines: [...loaded.lines, ...errors], exitCode: loaded.exitCode };
   }
   const { config, warnings } = loaded;
-  const { found: programs, errors } = await checkFiles(config);
-  errors.push(...await unusableEngines(config));
-  if (errors.length > 0) return { lines: errors, exitCode: 2 };
+  const checked = await checkOptions(config);
+  if (checked instanceof Array) return { lines: checked, exitCode: 2 };
+  const { programs } = checked;
   if (loaded.kind === "check") {
     const all = [...warnings, ...programs.flatMap((each) => each.warnings)];
     console.log(summary(config, [...new Set(all)]));
@@ -193,7 +198,8 @@ async function prepareAndRun(takeover: Takeover | undefined): Promise<Outcome> {
     args: Deno.args,
     env: takeVariables(),
   };
-  const given = { config, warnings, programs, control, startedAs, takeover };
+  const readAgain = () => readOptions(input);
+  const given = { config, warnings, programs, control, startedAs, takeover, readAgain };
   return await run(given, VERSION, listenToSignals(), Deno.stderr);
 }
 

@@ -18,6 +18,7 @@ import { feed } from "./feed.ts";
 import { answerDrill } from "./drill.ts";
 import { answerIncident, answerIncidents, answerTimeline } from "./incidents.ts";
 import { answerOrder, ORDERS } from "./orders.ts";
+import { answerReload, type ReloadOrder } from "./reload.ts";
 import { metricsText, type ProcessFacts } from "./metrics.ts";
 import { briefReport, stateReport } from "./state_report.ts";
 import type { EventCounts } from "./event_counts.ts";
@@ -33,6 +34,8 @@ export interface AdminSettings {
   readonly eventCounts: EventCounts;
   readonly incidents: Pick<Incidents, "list" | "find" | "inputs" | "timeline" | "counts">;
   readonly facts: () => ProcessFacts;
+  /** Reads the config again; missing where that is not possible. */
+  readonly reload?: ReloadOrder;
   /** Whether the process is shutting down. */
   readonly isStopping: () => boolean;
   /**
@@ -125,10 +128,7 @@ export function adminApp(
       const refusal = await refusalOf(c, orders);
       return refusal ?? await answerDrill(c, settings.services, askerOf(c, settings));
     });
-    const { upgrade } = settings;
-    if (upgrade !== undefined && orders === "all") {
-      app.post(`${ROOT}/upgrade`, (c) => answerUpgrade(c, upgrade, askerOf(c, settings)));
-    }
+    addProcessOrders(app, settings, orders);
     for (const name of Object.keys(ORDERS) as OperatorOrder["name"][]) {
       app.post(`${ROOT}/${name}`, async (c) => {
         const refusal = await refusalOf(c, orders);
@@ -140,6 +140,23 @@ export function adminApp(
     .map(({ method, path }) => `${method} ${path}`);
   app.all(`${ROOT}/*`, (c) => c.json({ error: "no such endpoint", endpoints: paths }, 404));
   return app;
+}
+
+/** Orders that concern the process, and no service. */
+function addProcessOrders(
+  app: Hono<{ Bindings: AdminEnv }>,
+  settings: AdminSettings,
+  orders: OrdersAccess,
+): void {
+  const { upgrade, reload } = settings;
+  if (upgrade !== undefined && orders === "all") {
+    app.post(`${ROOT}/upgrade`, (c) => answerUpgrade(c, upgrade, askerOf(c, settings)));
+  }
+  if (reload === undefined) return;
+  app.post(`${ROOT}/reload`, async (c) => {
+    const refusal = await refusalOf(c, orders);
+    return refusal ?? await answerReload(c, reload, askerOf(c, settings));
+  });
 }
 
 /**

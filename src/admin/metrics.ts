@@ -22,6 +22,7 @@ import {
 /** Facts about the process itself. */
 export interface ProcessFacts {
   readonly version: string;
+  readonly config: ConfigState;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   /** The present time of the clock that the services use, in milliseconds. */
@@ -35,6 +36,16 @@ export interface ProcessFacts {
   readonly notificationsLost: number;
   /** Event subscribers that failed and were dropped; anything but 0 is a bug. */
   readonly reportsBroken: number;
+}
+
+/** The config that is in force, and whether the last reload was refused. */
+export interface ConfigState {
+  /** A short text that differs if an option does. */
+  readonly hash: string;
+  /** When it was read, in milliseconds since 1970. */
+  readonly readAt: number;
+  /** False after a reload that was refused. */
+  readonly isGood: boolean;
 }
 
 /** The whole answer to a scrape, in the format of `exposition.ts`. */
@@ -318,6 +329,21 @@ function processFamilies(facts: ProcessFacts): string[] {
     family("failover_build_info", "gauge", "Always 1; the version is a label.", [
       [{ version: facts.version }, 1],
     ]),
+    family("failover_config_info", "gauge", "Always 1; the hash of the config is a label.", [
+      [{ hash: facts.config.hash }, 1],
+    ]),
+    family(
+      "failover_config_reload_success",
+      "gauge",
+      "1 if the config was put into force when it was read last, 0 if it was refused.",
+      [[{}, Number(facts.config.isGood)]],
+    ),
+    family(
+      "failover_config_last_reload_timestamp_seconds",
+      "gauge",
+      "When the config that is in force was read, Unix time.",
+      [[{}, facts.config.readAt / 1_000]],
+    ),
     family("process_start_time_seconds", "gauge", "When the process started, Unix time.", [
       [{}, facts.startedAt / 1_000],
     ]),

@@ -12,6 +12,7 @@ const FACTS = {
   now: 0,
   descriptors: { open: 20, max: 1_024 },
   memoryBytes: 5,
+  config: { hash: "abc", readAt: 5_000, isGood: true },
   logLinesLost: 1,
   notificationsLost: 2,
   reportsBroken: 0,

@@ -9,45 +9,51 @@ import { whyUnreadable } from "../config/unreadable.ts";
 import type { Publish } from "../events/events.ts";
 import { AccessLogFile } from "../report/access_log_file.ts";
 
+/** How long a file stays open that no service names any more, in milliseconds: lines may be on their way to it. */
+const LAST_LINES_MS = 5_000;
+
 /** The open files of the process. */
 export class AccessLogs implements Disposable {
-  readonly #files: ReadonlyMap<string, AccessLogFile>;
-  /** One line for each file that cannot be opened. */
-  readonly errors: readonly string[];
+  readonly #clock: Clock;
+  readonly #publish: Publish;
+  readonly #files = new Map<string, AccessLogFile>();
+  readonly #closing = new Map<AccessLogFile, () => void>();
+  /** One line for each file that could not be opened at the start. */
+  errors: readonly string[] = [];
 
   /** Opens the files of all services. */
-  static async open(
-    { services }: Config,
-    clock: Clock,
-    publish: Publish,
-  ): Promise<AccessLogs> {
-    const files = new Map<string, AccessLogFile>();
-    const lines: string[] = [];
-    for (const service of services) {
-      if (service.mode !== "http" || service.accessLog === "off") continue;
-      const { accessLog: path, origins } = service;
-      if (files.has(path)) continue;
-      const onKept = (reason: string) =>
-        publish({
-          type: "config.warned",
-          warning:
-            `the access log ${path} cannot be opened again, the old file stays in use: ${reason}`,
-        });
-      try {
-        files.set(path, await AccessLogFile.open(path, clock, onKept));
-      } catch (error) {
-        // A missing file is made, so it can only be the folder that does not exist.
-        const isMissing = error instanceof Deno.errors.NotFound;
-        const why = isMissing ? "its folder does not exist" : whyUnreadable(error);
-        lines.push(`Cannot use ${quote(path)} as access_log: ${why} (from ${origins.accessLog})`);
-      }
-    }
-    return new AccessLogs(files, lines);
+  static async open(config: Config, clock: Clock, publish: Publish): Promise<AccessLogs> {
+    const logs = new AccessLogs(clock, publish);
+    const { files, errors } = await logs.#opened(config);
+    for (const [path, file] of files) logs.#files.set(path, file);
+    logs.errors = errors;
+    return logs;
   }
 
-  private constructor(files: ReadonlyMap<string, AccessLogFile>, errors: readonly string[]) {
-    this.errors = errors;
-    this.#files = files;
+  private constructor(clock: Clock, publish: Publish) {
+    this.#clock = clock;
+    this.#publish = publish;
+  }
+
+  /**
+   * Opens the files of other options beside those that are open. Resolves with error lines, or with what adds them;
+   * `discard` closes them again, and `keepOnly` closes those that these options do not name.
+   */
+  async prepare(config: Config): Promise<PreparedLogs | readonly string[]> {
+    const { files, errors } = await this.#opened(config);
+    const discard = () => files.forEach((file) => file[Symbol.dispose]());
+    if (errors.length > 0) {
+      discard();
+      return errors;
+    }
+    return {
+      add: () => files.forEach((file, path) => this.#files.set(path, file)),
+      discard: () => {
+        for (const path of files.keys()) this.#files.delete(path);
+        discard();
+      },
+      keepOnly: () => this.#closeUnnamed(new Set(pathsOf(config).keys())),
+    };
   }
 
   /** The file at this path, if it is one of them. */
@@ -55,17 +61,70 @@ export class AccessLogs implements Disposable {
     return this.#files.get(path);
   }
 
-  /** True if there is a file that may have to be opened again. */
-  get hasFiles(): boolean {
-    return [...this.#files.keys()].some((path) => path !== "-");
-  }
-
-  /** Opens each file again by its path before its next line: logrotate(8) may have moved it. */
+  /** The next lines are written to the files that the paths name then. */
   reopen(): void {
     for (const file of this.#files.values()) file.reopen();
   }
 
   [Symbol.dispose](): void {
-    for (const file of this.#files.values()) file[Symbol.dispose]();
+    for (const cancel of this.#closing.values()) cancel();
+    for (const file of [...this.#files.values(), ...this.#closing.keys()]) file[Symbol.dispose]();
   }
+
+  #closeUnnamed(named: ReadonlySet<string>): void {
+    for (const [path, file] of this.#files) {
+      if (named.has(path)) continue;
+      this.#files.delete(path);
+      const cancel = this.#clock.after(LAST_LINES_MS, () => {
+        this.#closing.delete(file);
+        file[Symbol.dispose]();
+      });
+      this.#closing.set(file, cancel);
+    }
+  }
+
+  /** Opens those that are not open yet. */
+  async #opened(config: Config): Promise<{
+    readonly files: ReadonlyMap<string, AccessLogFile>;
+    readonly errors: readonly string[];
+  }> {
+    const files = new Map<string, AccessLogFile>();
+    const errors: string[] = [];
+    for (const [path, origin] of pathsOf(config)) {
+      if (this.#files.has(path)) continue;
+      const onKept = (reason: string) =>
+        this.#publish({
+          type: "config.warned",
+          warning:
+            `the access log ${path} cannot be opened again, the old file stays in use: ${reason}`,
+        });
+      try {
+        files.set(path, await AccessLogFile.open(path, this.#clock, onKept));
+      } catch (error) {
+        // A missing file is made, so it can only be the folder that does not exist.
+        const isMissing = error instanceof Deno.errors.NotFound;
+        const why = isMissing ? "its folder does not exist" : whyUnreadable(error);
+        errors.push(`Cannot use ${quote(path)} as access_log: ${why} (from ${origin})`);
+      }
+    }
+    return { files, errors };
+  }
+}
+
+/** Files that were opened for other options. */
+export interface PreparedLogs {
+  add(): void;
+  discard(): void;
+  keepOnly(): void;
+}
+
+/** The paths that these options name, each with its origin. */
+function pathsOf({ services }: Config): ReadonlyMap<string, string> {
+  const paths = new Map<string, string>();
+  for (const service of services) {
+    if (service.mode !== "http" || service.accessLog === "off") continue;
+    const { accessLog, origins } = service;
+    if (!paths.has(accessLog)) paths.set(accessLog, String(origins.accessLog));
+  }
+  return paths;
 }

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { realClock } from "../base/clock.ts";
+import { ManualClock, realClock } from "../base/clock.ts";
 import { configOf } from "../config/testing/config.ts";
 import { AccessLogs } from "./access_logs.ts";
 import { inTempFolder } from "../base/testing/temp_folder.ts";
@@ -16,7 +16,7 @@ Deno.test("services that name the same path share one file", () =>
   inTempFolder(async (folder) => {
     const [shared, other] = [`${folder}/a.log`, `${folder}/b.log`];
     using same = await AccessLogs.open(withLogs(shared, shared), realClock, () => {});
-    assertEquals([same.errors, same.hasFiles], [[], true]);
+    assertEquals(same.errors, []);
     assert(same.at(shared) !== undefined && same.at(other) === undefined);
     using two = await AccessLogs.open(withLogs(shared, other), realClock, () => {});
     assert(two.at(shared) !== two.at(other));
@@ -29,11 +29,39 @@ Deno.test("a file that cannot be opened is one line, with its option", () =>
     assertEquals(logs.errors, [
       `Cannot use "${path}" as access_log: its folder does not exist (from f.yaml line 6)`,
     ]);
-    assertEquals([logs.at(path), logs.hasFiles], [undefined, false]);
+    assertEquals(logs.at(path), undefined);
   }));
 
-Deno.test("stdout and no log at all are no files to open again", async () => {
+Deno.test("without a file there is nothing to open again", async () => {
   using logs = await AccessLogs.open(withLogs("off", "off"), realClock, () => {});
-  assertEquals([logs.errors, logs.hasFiles], [[], false]);
+  assertEquals(logs.errors, []);
   logs.reopen();
 });
+
+Deno.test("other options open further files, and later close those that nobody names", () =>
+  inTempFolder(async (folder) => {
+    const [old, shared, other] = ["a", "b", "c"].map((name) => `${folder}/${name}.log`);
+    const clock = new ManualClock();
+    using logs = await AccessLogs.open(withLogs(old!, shared!), clock, () => {});
+    const prepared = await logs.prepare(withLogs(shared!, other!));
+    assert(!(prepared instanceof Array) && "add" in prepared);
+    assertEquals(logs.at(other!), undefined);
+    const [before, kept] = [logs.at(old!), logs.at(shared!)];
+    prepared.add();
+    prepared.keepOnly();
+    assertEquals([logs.at(old!), logs.at(shared!)], [undefined, kept]);
+    // Lines that are on their way are still written.
+    assertEquals((await before!.write(new TextEncoder().encode("late\n"))).lost, 0);
+    await clock.advance(5_000);
+    assertEquals(await Deno.readTextFile(old!), "late\n");
+    assert(logs.at(other!) !== undefined);
+  }));
+
+Deno.test("files that were opened for options that are refused are closed again", () =>
+  inTempFolder(async (folder) => {
+    const [first, second] = [`${folder}/a.log`, `${folder}/b.log`];
+    using logs = await AccessLogs.open(withLogs(first, "off"), realClock, () => {});
+    const wrong = await logs.prepare(withLogs(second, `${folder}/none/c.log`));
+    assertEquals((wrong as readonly string[]).length, 1);
+    assert(logs.at(first) !== undefined && logs.at(second) === undefined);
+  }));

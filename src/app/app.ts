@@ -2,21 +2,21 @@
  * The composition root: builds the services of a config, runs them, and stops them. It connects the rooms
  * and decides nothing.
  */
-import type { ServiceView } from "../admin/view.ts";
 import { type Address, formatAddress } from "../base/address.ts";
 import { realClock } from "../base/clock.ts";
-import type { Config, ServiceConfig } from "../config/options.ts";
-import type { EventStream } from "../events/stream.ts";
-import type { ProgramFiles } from "./files.ts";
+import type { Config } from "../config/options.ts";
 import { CoarseClock } from "../net/coarse_clock.ts";
 import { Programs } from "../hooks/program.ts";
 import type { Publish } from "../events/events.ts";
 import type { Sink } from "../report/log.ts";
+import { measure } from "../net/descriptors.ts";
 import { tryBind } from "../net/deno/bind.ts";
-import { ProcessMemory } from "./process_memory.ts";
 import { keepPoolThread } from "./pool_thread.ts";
-import { type Coordinate, coordinationOf } from "./coordination.ts";
+import { coordinationOf } from "./coordination.ts";
 import { AccessLogs } from "./access_logs.ts";
+import { Fleet, type FleetParts, type Plan, plansOf } from "./fleet.ts";
+import type { ReadOptions } from "./read_options.ts";
+import { type InForce, portError, Reloader } from "./reload.ts";
 import { Reports } from "./reports.ts";
 import { Libc } from "../linux/libc.ts";
 import { untilTheEnd } from "./end.ts";
@@ -28,9 +28,6 @@ import { kernelUnsupportedReason } from "../linux/unsupported_reason.ts";
 import type { ReceivedListeners } from "../net/handover.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { LogLimiter } from "../base/log_limiter.ts";
-import type { Starter } from "./service.ts";
-import { type Share, shareDescriptors } from "./shares.ts";
-import { Supervisor } from "./supervisor.ts";
 import { describe } from "../base/describe.ts";
 import { startThreads, type Threads, workersOf } from "./threads.ts";
 import type { ReportUncaught } from "./uncaught.ts";
@@ -43,8 +40,8 @@ export interface Orders {
   readonly stopNow: AbortSignal;
   /** Receives the function to call when the operator orders a failback. */
   onFailbackOrder(failback: () => void): void;
-  /** Receives the function to call when log files are to be opened again; never called without such files. */
-  onReopenOrder(reopen: () => void): void;
+  /** Receives the function to call when the config is to be read again, and log files to be opened again. */
+  onReloadOrder(reload: () => void): void;
   /** Called once, with the function that reports uncaught errors. */
   onUncaught(report: ReportUncaught): void;
 }
@@ -68,16 +65,13 @@ const UNCAUGHT_EVERY_MS = 10_000;
 const coarseClock = new CoarseClock(realClock);
 
 /** The input of a run: options that were validated, and the files that they name. */
-export interface RunInput {
+export interface RunInput extends ReadOptions {
   /** How the process was started, for the one that takes over from it. */
   readonly startedAs: StartedAs;
   /** The connection to the process to take over from, if there is one. */
   readonly takeover?: Takeover | undefined;
-  readonly config: Config;
-  /** Warnings about the options. */
-  readonly warnings: readonly string[];
-  /** The programs of each service, in the order of the services. */
-  readonly programs: readonly ProgramFiles[];
+  /** Reads the options again, as at the start. */
+  readonly readAgain: () => Promise<ReadOptions | readonly string[]>;
   /** Where commands are taken, and whether an option says so; undefined if they are not. */
   readonly control: ControlPlace | undefined;
 }
@@ -94,7 +88,7 @@ export interface ControlPlace {
  * Throws `TakeoverFailed` if it cannot take over from the process that it was started by.
  */
 export async function run(
-  { config, warnings, programs, control, startedAs, takeover }: RunInput,
+  { control, startedAs, takeover, readAgain, ...given }: RunInput,
   version: string,
   orders: Orders,
   stderr: Sink,
@@ -102,11 +96,8 @@ export async function run(
   const inherited = takeover &&
     await (await import("./inheritance.ts")).Inherited.from(takeover, version);
   using _poolThread = keepPoolThread(realClock);
-  const plans = await Promise.all(config.services.map(async (service, index): Promise<Plan> => ({
-    config: service,
-    starter: await starterFor(service),
-    ...programs[index]!,
-  })));
+  const { config, warnings } = given;
+  const plans = await plansOf(config, given.programs);
   using manager = await ServiceManager.from(startedAs.env, config, control?.path);
   const received = inherited?.listeners ?? manager.received;
   const taken = await takenAddresses(plans, config, received);
@@ -130,7 +121,6 @@ export async function run(
   publish({ type: "proxy.started", version, services: plans.length });
   using accessLogs = await AccessLogs.open(config, realClock, publish);
   if (accessLogs.errors.length > 0) return { exitCode: 2, lines: accessLogs.errors };
-  if (accessLogs.hasFiles) orders.onReopenOrder(() => accessLogs.reopen());
   // The services start without waiting for the disk.
   reports.incidents.load().catch((error) =>
     publish({ type: "proxy.faulted", reason: describe(error) })
@@ -139,9 +129,9 @@ export async function run(
   const isAsked = control !== undefined && !control.isDefault && inherited === undefined;
   const line = isAsked ? await reports.listenControl(control, received) : undefined;
   if (line !== undefined) return { exitCode: 1, lines: [line] };
-  return await serve(plans, config, {
+  return await serve(plans, given, {
     ...{ reports, state, accessLogs, orders, control, inherited, received, manager },
-    ...{ version, startedAs },
+    ...{ version, startedAs, readAgain },
   });
 }
 
@@ -154,13 +144,11 @@ async function takenAddresses(
   const lines: string[] = [];
   // Held open, because each service would open the C library again.
   using _libc = kernelUnsupportedReason() === undefined ? new Libc() : undefined;
-  for (const { config: { name, origins }, starter } of plans) {
-    const { listenOption, listensOn } = starter;
-    if (received?.has({ is: "service", name }, listensOn)) continue;
-    const reason = await starter.tryListen();
-    if (reason === undefined) continue;
-    const origin = `option ${listenOption} of service ${name}, from ${origins[listenOption]}`;
-    lines.push(`Cannot listen on ${listensOn}: ${reason} (${origin})`);
+  for (const plan of plans) {
+    const { config: { name }, starter } = plan;
+    if (received?.has({ is: "service", name }, starter.listensOn)) continue;
+    const line = await portError(plan);
+    if (line !== undefined) lines.push(line);
   }
   // Checked in advance: at the opening, the error would stop services that have already promoted an upstream.
   const { admin, origins } = config.process;
@@ -174,25 +162,6 @@ function cannotListenAdmin(admin: Address, reason: string, origin: string | unde
   return `Cannot listen on ${formatAddress(admin)}: ${reason} (option admin, from ${origin})`;
 }
 
-interface Plan extends ProgramFiles {
-  readonly config: ServiceConfig;
-  readonly starter: Starter;
-}
-
-/** Loads only the code of the service's mode. */
-export async function starterFor(config: ServiceConfig): Promise<Starter> {
-  if (config.mode === "tcp") return (await import("./tcp_service.ts")).tcpStarter(config);
-  return (await import("./http_service.ts")).httpStarter(config);
-}
-
-function sharesOf(plans: readonly Plan[], events: EventStream): Share[] {
-  return plans.map(({ config: { name, origins }, starter: { need } }) => ({
-    need,
-    isExplicit: origins.maxConnections !== "default",
-    publish: events.scope(name),
-  }));
-}
-
 /** What all services of the process share. */
 interface Shared {
   readonly reports: Reports;
@@ -203,6 +172,7 @@ interface Shared {
   readonly inherited: Inherited | undefined;
   readonly version: string;
   readonly startedAs: StartedAs;
+  readonly readAgain: RunInput["readAgain"];
   /** Listening sockets of another process, or of systemd. */
   readonly received: ReceivedListeners | undefined;
   readonly manager: ServiceManager;
@@ -210,55 +180,89 @@ interface Shared {
 
 async function serve(
   plans: readonly Plan[],
-  config: Config,
+  { config, warnings }: ReadOptions,
   shared: Shared,
 ): Promise<RunOutcome> {
-  const { reports, state, accessLogs, orders, inherited, received, manager } = shared;
-  const { version, startedAs } = shared;
-  const { drainTimeout, socketMode } = config.process;
+  const { reports, state, orders, inherited, manager } = shared;
+  const { drainTimeout } = config.process;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
   await using threads = startThreads(config.services, workersOf(config), events.scope(""));
   const lost = inherited && await inheritState(inherited, state, threads);
   if (lost !== undefined) return { exitCode: 2, lines: lost };
-  const services: Supervisor[] = [];
+  const fleet = await fleetOf(config, shared, { programs, threads });
   const failed = async (line: string): Promise<RunOutcome> => {
-    await Promise.all(services.map((service) => service.stop(0, AbortSignal.abort())));
+    await fleet.stop(0, AbortSignal.abort());
     return { exitCode: 1, lines: [line] };
   };
-  const instance = crypto.randomUUID().slice(0, 8);
-  const coordinate = await coordinationOf(config.process, version, instance);
-  const shares = shareDescriptors(sharesOf(plans, events), threads.descriptors);
-  reports.controlConnectionsMax = shares.control;
+  const limits = fleet.limitsFor(plans, drainTimeout, (service) => events.scope(service));
+  reports.controlConnectionsMax = limits.control;
   for (const [place, plan] of plans.entries()) {
-    const service = await startPlan(plan, {
-      ...{ programs, threads, instance, reports, state, accessLogs, socketMode, inherited },
-      ...coordinate === undefined ? {} : { coordinate },
-      ...received === undefined ? {} : { received },
-      drainMs: drainTimeout,
-      connectionsMax: shares.clients[place]!,
-    });
+    const connectionsMax = limits.clients[place]!;
+    const line = await fleet.start(plan, { drainMs: drainTimeout, connectionsMax });
     // All options were valid when they were checked, so something has changed since.
-    if (typeof service === "string") return await failed(service);
-    services.push(service);
-    reports.views.push(service.view);
+    if (line !== undefined) return await failed(line);
   }
-  const replacement = new Replacement({
-    ...{ clock: realClock, publish: events.scope(""), version, startedAs, services, state },
-    control: shared.control?.path,
-    ownListeners: () => reports.listeners(),
-  });
-  reports.upgrade = (order) => replacement.order(order);
-  const line = await listenForOperators(config, shared, shares.admin);
+  const inForce = { config, warnings, limits };
+  const { reloader, replacement } = takeOrders(inForce, fleet, shared);
+  const line = await listenForOperators(config, shared, limits.admin);
   if (line !== undefined) return await failed(line);
-  orders.onFailbackOrder(() =>
-    services.forEach((service) => service.view.order({ name: "failback" }, BY_SIGNAL))
-  );
-  const refused = await inherited?.begin(services, events.scope(""));
+  const refused = await inherited?.begin(fleet.services, events.scope(""));
   if (refused !== undefined) return await failed(refused);
   if (inherited !== undefined) void state.sign();
   manager.ready(inherited !== undefined);
-  return await untilTheEnd(config.process, { reports, services, replacement, orders, manager });
+  return await untilTheEnd({ reports, fleet, reloader, replacement, orders, manager });
+}
+
+async function fleetOf(
+  { process }: Config,
+  { version, reports, state, accessLogs, received, inherited, orders }: Shared,
+  parts: Pick<FleetParts, "programs" | "threads">,
+): Promise<Fleet> {
+  const instance = crypto.randomUUID().slice(0, 8);
+  const coordinate = await coordinationOf(process, version, instance);
+  return new Fleet({
+    ...parts,
+    ...{ clock: realClock, coarseClock, reports, state, accessLogs, inherited, instance },
+    ...coordinate === undefined ? {} : { coordinate },
+    ...received === undefined ? {} : { received },
+    socketMode: process.socketMode,
+    stopNow: orders.stopNow,
+    descriptors: measure(),
+  });
+}
+
+/** Takes orders to read the config again, to replace the process, and to move back to the best rank. */
+function takeOrders(
+  inForce: InForce,
+  fleet: Fleet,
+  { reports, state, accessLogs, readAgain, orders, version, startedAs, control }: Shared,
+): { readonly reloader: Reloader; readonly replacement: Replacement } {
+  const clock = realClock;
+  const publish = reports.events.scope("");
+  const reloader: Reloader = new Reloader(inForce, {
+    ...{ clock, publish, fleet, reports, accessLogs, state },
+    read: readAgain,
+    plansOf: ({ config, programs }) => plansOf(config, programs),
+    whyNot: () => replacement.isUnderWay ? "another process is taking over" : undefined,
+  });
+  const replacement: Replacement = new Replacement({
+    ...{ clock, publish, version, startedAs, state },
+    services: () => fleet.services,
+    busyWith: () => reloader.isBusy ? "a reload is under way" : undefined,
+    control: control?.path,
+    ownListeners: () => reports.listeners(),
+  });
+  reports.upgrade = (order) => replacement.order(order);
+  reports.reload = (order) => reloader.reload(order);
+  orders.onReloadOrder(() => {
+    accessLogs.reopen();
+    void reloader.reload({ dryRun: false, by: "SIGHUP" });
+  });
+  orders.onFailbackOrder(() =>
+    fleet.services.forEach((service) => service.view.order({ name: "failback" }, BY_SIGNAL))
+  );
+  return { reloader, replacement };
 }
 
 /** Prepares what can fail, and takes over what the services of the process before remember. */
@@ -287,37 +291,4 @@ async function listenForOperators(
   });
   const isOpen = control === undefined || reports.takesCommands;
   return isOpen ? undefined : await reports.listenControl(control, received, inherited?.mayBegin);
-}
-
-function startPlan(
-  { config: { name }, starter, warnings, triggerWarnings }: Plan,
-  { reports, state, inherited, ...rest }: {
-    readonly programs: Programs;
-    readonly threads: Threads;
-    readonly instance: string;
-    readonly drainMs: number;
-    readonly reports: Reports;
-    readonly state: HeldState;
-    readonly accessLogs: AccessLogs;
-    readonly socketMode: number;
-    readonly connectionsMax: number;
-    readonly coordinate?: Coordinate;
-    readonly received?: ReceivedListeners;
-    readonly inherited: Inherited | undefined;
-  },
-): Promise<Supervisor | string> {
-  const publish = reports.events.scope(name);
-  for (const warning of warnings) publish({ type: "config.warned", warning });
-  const publicEndpoints = (view: ServiceView) => reports.publicEndpoints(view);
-  return Supervisor.start(starter, {
-    clock: realClock,
-    coarseClock,
-    memory: state.memory(name) ?? new ProcessMemory(inherited?.memory(name)),
-    ...inherited === undefined ? {} : { mayBegin: inherited.mayBegin },
-    publish,
-    observer: reports.incidents.observer(name),
-    triggerWarnings,
-    publicEndpoints,
-    ...rest,
-  });
 }

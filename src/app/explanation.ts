@@ -4,7 +4,7 @@ import { explain } from "../explain/explain.ts";
 import { explanationJson, explanationText } from "../explain/text.ts";
 import { findTriggers } from "../hooks/find.ts";
 import { type Descriptors, measure } from "../net/descriptors.ts";
-import { starterFor } from "./app.ts";
+import { starterFor } from "./fleet.ts";
 import { shareDescriptors } from "./shares.ts";
 import { THREAD_DESCRIPTORS, workersOf } from "./threads.ts";
 

@@ -4,8 +4,8 @@
  */
 import type { ServiceView } from "../admin/view.ts";
 import { formatAddress } from "../base/address.ts";
-import type { HttpConfig } from "../config/options.ts";
-import { DEFAULT_PAGE, type ErrorPage } from "../gateway/error_page.ts";
+import { type HttpConfig, type Key, yamlKeyOf } from "../config/options.ts";
+import { DEFAULT_PAGE, type ErrorPage, isSamePage } from "../gateway/error_page.ts";
 import { REQUEST_CELLS, requestTimesOf } from "../gateway/request_times.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import { denoSockets } from "../net/deno/transport.ts";
@@ -26,6 +26,7 @@ import {
 } from "./http_checks.ts";
 import { changedTables, clientTablesOf } from "./shares.ts";
 import { ControlPlane, type ControlPlaneParts } from "./control_plane.ts";
+import { changedHttps } from "./changed_files.ts";
 import { CertificateWatch, withKeys } from "./certificates.ts";
 import { type HttpFiles, readHttpFiles } from "./files.ts";
 import { type ServiceTls, serviceTls } from "./service_tls.ts";
@@ -194,7 +195,8 @@ class HttpInThreads implements Service {
       ...refusalsOf(this.#control, config, this.#tables, list),
     );
     if (errors.length > 0) return errors;
-    return { apply: () => this.#put(next), undo: () => this.#put(before) };
+    const changedFiles = changedFilesOf(before.settings, next.settings);
+    return { changedFiles, apply: () => this.#put(next), undo: () => this.#put(before) };
   }
 
   async #put(layout: Layout): Promise<void> {
@@ -342,6 +344,13 @@ class HttpInThreads implements Service {
       void answerShard(this.#service, thread, report, by);
     }
   }
+}
+
+function changedFilesOf(before: HttpShardSettings, after: HttpShardSettings): string[] {
+  const changed: Key[] = changedHttps(before.https, after.https);
+  if (!isSamePage(before.errorPage, after.errorPage)) changed.push("errorPage");
+  if (JSON.stringify(before.dialTls) !== JSON.stringify(after.dialTls)) changed.push("caFile");
+  return changed.map(yamlKeyOf);
 }
 
 function tell(service: ShardedService, what: ToHttpShard, topic?: string): void {

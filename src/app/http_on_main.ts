@@ -4,9 +4,9 @@
  */
 import type { ServiceView } from "../admin/view.ts";
 import { formatAddress } from "../base/address.ts";
-import type { HttpConfig } from "../config/options.ts";
+import { type HttpConfig, type Key, yamlKeyOf } from "../config/options.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
-import { DEFAULT_PAGE, type ErrorPage } from "../gateway/error_page.ts";
+import { DEFAULT_PAGE, type ErrorPage, isSamePage } from "../gateway/error_page.ts";
 import { Gateway, type GatewaySettings } from "../gateway/gateway.ts";
 import { type HttpsSettings, listen, type Listening } from "../gateway/listen.ts";
 import { requestTimesOf } from "../gateway/request_times.ts";
@@ -14,6 +14,7 @@ import { Deadlines } from "../net/deadlines.ts";
 import type { PassedListener } from "../net/handover.ts";
 import type { Sockets } from "../net/transport.ts";
 import type { AccessLogFile } from "../report/access_log_file.ts";
+import { changedHttps } from "./changed_files.ts";
 import { ControlPlane, type ControlPlaneParts } from "./control_plane.ts";
 import { type HttpFiles, readHttpFiles } from "./files.ts";
 import {
@@ -50,6 +51,7 @@ interface Layout {
   readonly upstreams: HttpUpstreams;
   readonly page: ErrorPage;
   readonly tls: HttpsSettings | undefined;
+  readonly caCerts: readonly string[] | undefined;
   readonly mayGoAhead: boolean;
 }
 
@@ -160,7 +162,11 @@ class HttpOnMain implements Service {
     );
     if (errors.length > 0) return errors;
     const put = (layout: Layout) => Promise.resolve(this.#put(layout));
-    return { apply: () => put(next), undo: () => put(before) };
+    return {
+      changedFiles: changedFilesOf(before, next),
+      apply: () => put(next),
+      undo: () => put(before),
+    };
   }
 
   #put(layout: Layout): void {
@@ -237,7 +243,8 @@ class HttpOnMain implements Service {
     };
     const numbers = this.#numbers.of(targetsOf(config).map(({ name }) => name));
     const upstreams = httpUpstreams(config, deps, numbers, former);
-    return { config, context, upstreams, page, tls: files.https, mayGoAhead };
+    const { https: tls, caCerts } = files;
+    return { config, context, upstreams, page, tls, caCerts, mayGoAhead };
   }
 
   #settingsOf({ config, page }: Layout): GatewaySettings {
@@ -259,6 +266,13 @@ function severalCertificates({ https }: HttpFiles, { origins }: HttpConfig): str
   if (https === undefined || https.certificates.length === 1) return undefined;
   const why = "the sockets of Deno cannot do that";
   return `Cannot use several certificates: ${why} (from ${origins.tlsCert})`;
+}
+
+function changedFilesOf(before: Layout, after: Layout): string[] {
+  const changed: Key[] = changedHttps(before.tls, after.tls);
+  if (!isSamePage(before.page, after.page)) changed.push("errorPage");
+  if (JSON.stringify(before.caCerts) !== JSON.stringify(after.caCerts)) changed.push("caFile");
+  return changed.map(yamlKeyOf);
 }
 
 function partsOf({ config, upstreams, mayGoAhead }: Layout): ControlPlaneParts {

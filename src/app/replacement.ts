@@ -28,7 +28,10 @@ export interface ReplacementParts {
   readonly publish: Publish;
   readonly version: string;
   readonly startedAs: StartedAs;
-  readonly services: readonly Supervisor[];
+  /** Those that run now. */
+  readonly services: () => readonly Supervisor[];
+  /** What an upgrade has to wait for beside services; undefined if that is nothing. */
+  readonly busyWith: () => string | undefined;
   readonly state: HeldState;
   /** The path of the control socket, beside which the new process is waited for; undefined if there is none. */
   readonly control: string | undefined;
@@ -49,6 +52,11 @@ export class Replacement implements Replaceable {
   constructor(parts: ReplacementParts) {
     this.#parts = parts;
     this.version = parts.version;
+  }
+
+  /** Whether an upgrade is under way, or another process has taken over. */
+  get isUnderWay(): boolean {
+    return this.#underWay !== undefined || this.#isDone;
   }
 
   /** Resolves when another process has taken over. */
@@ -85,7 +93,7 @@ export class Replacement implements Replaceable {
 
   listeners(): readonly PassedListener[] {
     const { services, ownListeners } = this.#parts;
-    return [...services.flatMap((service) => service.listeners()), ...ownListeners()];
+    return [...services().flatMap((service) => service.listeners()), ...ownListeners()];
   }
 
   stateLock(): { readonly folder: string; readonly descriptor: number } | undefined {
@@ -97,7 +105,7 @@ export class Replacement implements Replaceable {
   }
 
   async suspend(): Promise<ReadonlyMap<string, string> | string> {
-    const { clock, services, state } = this.#parts;
+    const { clock, state } = this.#parts;
     const offsetMs = clock.wall() - clock.now();
     const end = clock.now() + CALM_MS;
     for (;;) {
@@ -108,6 +116,7 @@ export class Replacement implements Replaceable {
         if (this.#stop.signal.aborted) return String(this.#stop.signal.reason);
         continue;
       }
+      const services = this.#parts.services();
       const answers = await Promise.all(services.map(async (service) => ({
         name: service.view.name,
         memory: await service.suspend(),
@@ -126,13 +135,15 @@ export class Replacement implements Replaceable {
   }
 
   resume(): Promise<void> {
-    for (const service of this.#parts.services) service.resume();
+    for (const service of this.#parts.services()) service.resume();
     return Promise.resolve();
   }
 
   /** What the upgrade has to wait for. */
   #busyWith(): string | undefined {
-    for (const service of this.#parts.services) {
+    const busyWith = this.#parts.busyWith();
+    if (busyWith !== undefined) return busyWith;
+    for (const service of this.#parts.services()) {
       const reason = service.busyWith();
       if (reason !== undefined) return `service ${service.view.name}: ${reason}`;
     }

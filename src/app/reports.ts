@@ -5,14 +5,15 @@
 import type { AdminListener, FetchApp } from "../admin/listen.ts";
 import type { AdminSettings, Exposure } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
-import type { ProcessFacts } from "../admin/metrics.ts";
+import type { ConfigState } from "../admin/metrics.ts";
+import type { ReloadOrder } from "../admin/reload.ts";
 import type { ServiceCounters, ServiceView } from "../admin/view.ts";
 import { readAdminToken } from "./admin_token.ts";
 import type { ControlPlace } from "./app.ts";
 import { type Address, formatAddress } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
-import { fingerprint } from "../config/fingerprint.ts";
+import { configFingerprint } from "../config/fingerprint.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
 import { EventStream } from "../events/stream.ts";
 import { Incidents } from "../incidents/incidents.ts";
@@ -20,14 +21,22 @@ import { IncidentStore } from "../incidents/store.ts";
 import { Notices } from "../report/notices.ts";
 import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
-import { CONTROL_MAX, measure } from "../net/descriptors.ts";
+import { CONTROL_MAX } from "../net/descriptors.ts";
 import type { PassedListener, ReceivedListeners } from "../net/handover.ts";
 import type { LocalListener } from "../net/linux/local_listener.ts";
 import type { Server } from "../http1/server.ts";
 import { Gate } from "./gate.ts";
 import { receivedOf } from "./handed_over.ts";
 import { LazyServer } from "./lazy_server.ts";
-import { Webhook } from "../report/webhook.ts";
+import {
+  descriptors,
+  hasOtherHosts,
+  incidentServiceOf,
+  logSettingsOf,
+  NOT_YET,
+  primaryOf,
+} from "./report_facts.ts";
+import { Webhooks } from "./webhooks.ts";
 
 /** The number of past events that `/__failover/events` can show. */
 const EVENTS_KEPT = 256;
@@ -35,6 +44,14 @@ const EVENTS_KEPT = 256;
 const LAST_ANSWERS_MS = 5_000;
 /** How long the end of the program waits for the last log lines to be written, in milliseconds. */
 const LAST_LINES_MS = 1_000;
+
+/** Reports for other options. */
+export interface PreparedReports {
+  apply(): void;
+  undo(): void;
+  /** After `apply`: what is not used any more ends in the background. */
+  finish(): void;
+}
 
 /** All reports of the process, from its start to its end. */
 export class Reports implements AsyncDisposable {
@@ -48,12 +65,15 @@ export class Reports implements AsyncDisposable {
   /** Most clients of the control socket at one time; set before the first of them is served. */
   controlConnectionsMax = CONTROL_MAX;
   readonly #clock: Clock;
-  readonly #config: Config;
+  #config: Config;
   readonly #version: string;
   readonly #startedAt: number;
   readonly #log: Log;
   readonly #eventCounts = new EventCounts();
-  readonly #webhook: Webhook | undefined;
+  readonly #webhooks: Webhooks;
+  #configState: ConfigState;
+  /** What a command for a reload calls; set before the first of them is answered. */
+  reload: ReloadOrder | undefined;
   readonly #store: IncidentStore | undefined;
   /** Ends the live feeds. */
   readonly #stop = new AbortController();
@@ -65,6 +85,11 @@ export class Reports implements AsyncDisposable {
     Promise.resolve({ lines: ["the proxy has not started yet"] });
   /** Another process has the listeners now. */
   #isLeft = false;
+  /** The endpoints of the admin listener. */
+  #operatorApp: FetchApp | undefined;
+  #adminToken: string | undefined;
+  /** Makes them, for the present options. */
+  #makeOperatorApp: (() => FetchApp) | undefined;
 
   constructor(
     config: Config,
@@ -72,13 +97,14 @@ export class Reports implements AsyncDisposable {
     stderr: Sink,
     { clock, coarseClock }: { readonly clock: Clock; readonly coarseClock: Clock },
   ) {
-    const { logLevel, jsonLogs, stateDir, webhookUrl, webhookFormat } = config.process;
+    const { stateDir } = config.process;
     this.#clock = clock;
     this.#config = config;
     this.#version = version;
     this.#startedAt = clock.wall();
     this.events = new EventStream(clock, { keep: EVENTS_KEPT });
-    this.#log = new Log({ level: logLevel, json: jsonLogs }, stderr);
+    this.#configState = { hash: configFingerprint(config), readAt: clock.wall(), isGood: true };
+    this.#log = new Log(logSettingsOf(config), stderr);
     this.events.subscribe(this.#log.take);
     this.events.subscribe(this.#eventCounts.take);
     this.#store = stateDir === undefined
@@ -86,16 +112,72 @@ export class Reports implements AsyncDisposable {
       : new IncidentStore(stateDir, { clock, publish: this.events.scope("") });
     this.incidents = this.#recorders(coarseClock);
     this.events.subscribe(this.incidents.take);
-    if (webhookUrl === undefined) return;
-    const ports = { notices: this.#notices(), clock, publish: this.events.scope("") };
-    this.#webhook = new Webhook({ url: webhookUrl, format: webhookFormat }, ports);
-    this.events.subscribe(this.#webhook.take);
+    const { events } = this;
+    this.#webhooks = new Webhooks(config.process, {
+      ...{ clock, events },
+      newNotices: () => this.#newNotices(),
+    });
+  }
+
+  /** A service comes, or is another one from now on in records and notices. */
+  setService(service: ServiceConfig): void {
+    this.incidents.setService(incidentServiceOf(service));
+    this.#webhooks.notices?.setService(service.name, primaryOf(service));
+  }
+
+  /** A service is gone. */
+  removeService(name: string): void {
+    this.incidents.removeService(name);
+    this.#webhooks.notices?.removeService(name);
+    const place = this.views.findIndex((view) => view.name === name);
+    if (place >= 0) this.views.splice(place, 1);
+  }
+
+  /** Prepares the reports for other options, or resolves with error lines. Nothing changes before `apply`. */
+  async prepare(config: Config): Promise<PreparedReports | readonly string[]> {
+    const read = await this.#readToken(config);
+    if ("error" in read) return [read.error];
+    const former = { config: this.#config, token: this.#adminToken };
+    const webhook = this.#webhooks.prepare(config.process);
+    const put = (config: Config, token: string | undefined) => {
+      const isSame = token === this.#adminToken && !hasOtherHosts(this.#config, config);
+      this.#config = config;
+      this.#adminToken = token;
+      this.#log.configure(logSettingsOf(config));
+      if (!isSame) this.#operatorApp = this.#makeOperatorApp?.();
+    };
+    return {
+      apply: () => {
+        put(config, read.token);
+        webhook.apply();
+      },
+      undo: () => {
+        put(former.config, former.token);
+        webhook.undo();
+      },
+      finish: webhook.finish,
+    };
+  }
+
+  /** The config was read again, or could not be. */
+  noteReload(isGood: boolean, config = this.#config): void {
+    const { hash, readAt } = this.#configState;
+    this.#configState = isGood
+      ? { hash: configFingerprint(config), readAt: this.#clock.wall(), isGood }
+      : { hash, readAt, isGood };
   }
 
   /** The admin endpoints on the main port of an HTTP service. */
   async publicEndpoints(view: ServiceView): Promise<FetchApp> {
     const { adminApp } = await import("../admin/admin.ts");
-    return adminApp(this.#settings([view]), this.#publicExposure());
+    const apps = new Map<Exposure, FetchApp>();
+    const appFor = (exposure: Exposure) => {
+      const app = apps.get(exposure) ?? adminApp(this.#settings([view]), exposure);
+      apps.set(exposure, app);
+      return app;
+    };
+    // The option may change.
+    return { fetch: (request, env) => appFor(this.#publicExposure()).fetch(request, env) };
   }
 
   /**
@@ -111,18 +193,21 @@ export class Reports implements AsyncDisposable {
       import("../admin/admin.ts"),
       import("../admin/listen.ts"),
     ]);
-    const { adminTokenFile, adminHosts } = this.#config.process;
-    const token = adminTokenFile === undefined ? undefined : await readAdminToken(adminTokenFile);
-    if (token !== undefined && "error" in token) return token.error;
-    // A web page cannot reach a unix socket.
-    const ownNames = address.kind === "unix" ? {} : {
-      ownNames: [address.host, ...adminHosts ?? []],
+    const read = await this.#readToken(this.#config);
+    if ("error" in read) return read.error;
+    this.#adminToken = read.token;
+    this.#makeOperatorApp = () => {
+      const { adminHosts } = this.#config.process;
+      // A web page cannot reach a unix socket.
+      const ownNames = address.kind === "unix" ? {} : {
+        ownNames: [address.host, ...adminHosts ?? []],
+      };
+      const settings = { ...this.#settings(this.views), ...ownNames, connectionsMax };
+      const token = this.#adminToken;
+      return adminApp(settings, "operator", token === undefined ? "none" : { token });
     };
-    const app = adminApp(
-      { ...this.#settings(this.views), ...ownNames, connectionsMax },
-      "operator",
-      token ?? "none",
-    );
+    this.#operatorApp = this.#makeOperatorApp();
+    const app: FetchApp = { fetch: (request, env) => this.#operatorApp!.fetch(request, env) };
     const publish = this.events.scope("");
     const listener = await listenAdmin(address, app, {
       clock: this.#clock,
@@ -164,6 +249,14 @@ export class Reports implements AsyncDisposable {
     listener.finished.catch((error) =>
       publish({ type: "proxy.faulted", reason: `the control socket ended: ${describe(error)}` })
     );
+  }
+
+  async #readToken(
+    { process: { adminTokenFile } }: Config,
+  ): Promise<{ readonly token: string | undefined } | { readonly error: string }> {
+    return adminTokenFile === undefined
+      ? { token: undefined }
+      : await readAdminToken(adminTokenFile);
   }
 
   /** With `--admin` the main port shows nothing, unless an option says so. */
@@ -228,7 +321,7 @@ export class Reports implements AsyncDisposable {
     this.#stop.abort();
     await this.#listener?.[Symbol.asyncDispose]();
     await this.#endControl();
-    await this.#webhook?.[Symbol.asyncDispose]();
+    await this.#webhooks[Symbol.asyncDispose]();
     await this.#store?.[Symbol.asyncDispose]();
     await Promise.race([this.#log.flushed(), sleep(this.#clock, LAST_LINES_MS)]);
   }
@@ -254,6 +347,7 @@ export class Reports implements AsyncDisposable {
       eventCounts: this.#eventCounts,
       sentence: sentenceOf,
       isStopping: () => this.isStopping,
+      reload: (order) => this.reload?.(order) ?? Promise.resolve(NOT_YET),
       listeners: () => ({
         admin: this.#listener === undefined ? null : formatAddress(this.#listener.address),
         admin_takes_orders: this.#config.process.adminTokenFile !== undefined,
@@ -266,18 +360,15 @@ export class Reports implements AsyncDisposable {
         descriptors: descriptors(),
         memoryBytes: Deno.memoryUsage().rss,
         logLinesLost: this.#log.lost,
-        notificationsLost: this.#webhook?.lost ?? 0,
+        notificationsLost: this.#webhooks.lost,
+        config: this.#configState,
         reportsBroken: events.broken + incidents.broken,
       }),
     };
   }
 
   #recorders(clock: Clock): Incidents {
-    const services = this.#config.services.map((service) => ({
-      name: service.name,
-      primary: primaryOf(service),
-      configHash: fingerprint(service),
-    }));
+    const services = this.#config.services.map(incidentServiceOf);
     return new Incidents(services, {
       clock,
       version: this.#version,
@@ -295,7 +386,7 @@ export class Reports implements AsyncDisposable {
     return this.views.find((view) => view.name === name)?.counters() ?? {};
   }
 
-  #notices(): Notices {
+  #newNotices(): Notices {
     const primaries = this.#config.services.map((service) => [service.name, primaryOf(service)]);
     // The records see each event before the notices.
     const recordOf = (name: string) => this.incidents.list(name).at(-1)?.id;
@@ -305,14 +396,4 @@ export class Reports implements AsyncDisposable {
       return { released, retried, lost, cut };
     }, recordOf);
   }
-}
-
-function primaryOf(service: ServiceConfig): string {
-  return service.mode === "tcp" ? service.hosts[0]!.name : service.primary.name;
-}
-
-/** Counts the open descriptors, with one system call for each; done for each scrape. */
-function descriptors(): ProcessFacts["descriptors"] {
-  const measured = measure();
-  return measured === undefined ? undefined : { open: measured.open, max: measured.limit };
 }

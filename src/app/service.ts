@@ -59,6 +59,8 @@ export interface ServiceChange
 
 /** A change that can be put into force. */
 export interface PreparedChange {
+  /** The options whose files have other contents now, as they are written in a file: `tls_cert`. */
+  readonly changedFiles: readonly string[];
   /** Puts it into force at once. Resolves when it is in force everywhere; throws or rejects only because of a bug. */
   apply(): Promise<void>;
   /** Puts the options into force again that were in force when the change was prepared. */

@@ -41,6 +41,19 @@ export class HeldState implements AsyncDisposable {
     return this.#state?.memory(service);
   }
 
+  /** A service comes. Resolves with an error line if what it remembers cannot be used. */
+  async add(service: string): Promise<string | undefined> {
+    const reason = await this.#state?.add(service);
+    const { origins } = this.#config.process;
+    if (reason === undefined) return undefined;
+    return `Cannot use the state folder ${reason} (option state_dir, from ${origins.stateDir})`;
+  }
+
+  /** A service has ended; its file stays. */
+  async remove(service: string): Promise<void> {
+    await this.#state?.remove(service);
+  }
+
   /** Resolves when everything is on disk, or cannot be written. */
   async kept(): Promise<void> {
     await this.#state?.kept();

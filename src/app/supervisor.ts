@@ -8,7 +8,7 @@ import { backoffMs } from "../base/backoff.ts";
 import { sleep } from "../base/clock.ts";
 import type { Memory } from "../failover/memory.ts";
 import type { GoOn, Parcel, PassedListener, PassOn } from "../net/handover.ts";
-import type { Service, ServiceContext, Starter } from "./service.ts";
+import type { PreparedChange, Service, ServiceChange, ServiceContext, Starter } from "./service.ts";
 import { describe } from "../base/describe.ts";
 
 /** Longest pause before a restart, in milliseconds. */
@@ -19,12 +19,14 @@ const STABLE_MS = 10 * 60_000;
 const STOP_MS_MAX = 5_000;
 const RESTARTING = "it is being restarted";
 
+const WHY_SUSPENDED = "Cannot reload now: another process is taking over";
+
 /** One service with its restarts. */
 export class Supervisor {
   /** What the admin endpoints show of the service; the same object after restarts. */
   readonly view: ServiceView;
-  readonly #starter: Starter;
-  readonly #context: ServiceContext;
+  #starter: Starter;
+  #context: ServiceContext;
   readonly #stopping = new AbortController();
   #service: Service | undefined;
   #restarting: Promise<void> = Promise.resolve();
@@ -50,7 +52,9 @@ export class Supervisor {
     this.view = {
       name: view.name,
       mode: view.mode,
-      policy: view.policy,
+      get policy() {
+        return current().policy;
+      },
       state: () => current().state(),
       history: (upstream) => current().history(upstream),
       checkDurations: (upstream) => current().checkDurations?.(upstream),
@@ -78,6 +82,33 @@ export class Supervisor {
   /** As `Service.busyWith`. */
   busyWith(): string | undefined {
     return this.#service === undefined ? RESTARTING : this.#service.busyWith();
+  }
+
+  /**
+   * As `Service.prepare`; `starter` starts the service with the other options from then on. One that is being restarted
+   * is started with them.
+   */
+  async prepare(
+    starter: Starter,
+    change: ServiceChange,
+  ): Promise<PreparedChange | readonly string[]> {
+    if (this.#suspension !== undefined) return [WHY_SUSPENDED];
+    const service = this.#service;
+    const prepared = await service?.prepare(change);
+    if (prepared instanceof Array) return prepared;
+    const { config: _, ...rest } = change;
+    const before = { starter: this.#starter, context: this.#context };
+    const after = { starter, context: { ...this.#context, ...rest } };
+    const put = async ({ starter, context }: typeof before, then?: () => Promise<void>) => {
+      this.#starter = starter;
+      this.#context = context;
+      if (this.#service === service) await then?.();
+    };
+    return {
+      changedFiles: prepared?.changedFiles ?? [],
+      apply: () => put(after, prepared && (() => prepared.apply())),
+      undo: () => put(before, prepared && (() => prepared.undo())),
+    };
   }
 
   /** As `Service.suspend`. A service that is to be restarted is not handed over. */

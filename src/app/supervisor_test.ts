@@ -143,3 +143,47 @@ Deno.test("a service without a way to be left is stopped when another process ha
   assertEquals(passed.receive(parcel), goOn);
   assertEquals([await passed.leave(passOn, 7, now), second.stops, left], [1, 0, [7]]);
 });
+
+Deno.test("a service that is started again after a reload gets the new options", async () => {
+  const [first, second] = [new FakeService(), new FakeService()];
+  const fixture = fixtureOf(first);
+  const supervisor = await startIn(fixture);
+  const applied: string[] = [];
+  Object.assign(first.service, {
+    prepare: () =>
+      Promise.resolve({
+        changedFiles: ["error_page"],
+        apply: () => Promise.resolve(void applied.push("apply")),
+        undo: () => Promise.resolve(void applied.push("undo")),
+      }),
+  });
+  const instances: string[] = [];
+  const starter = {
+    start: ({ drainMs }: ServiceContext) => {
+      instances.push(`started with ${drainMs}`);
+      return Promise.resolve(second.service);
+    },
+  } as unknown as Starter;
+  const change = { drainMs: 7 } as unknown as Parameters<Supervisor["prepare"]>[1];
+  const prepared = await supervisor.prepare(starter, change);
+  assert(!(prepared instanceof Array) && "apply" in prepared);
+  assertEquals(prepared.changedFiles, ["error_page"]);
+  await prepared.apply();
+  await prepared.undo();
+  await prepared.apply();
+  assertEquals(applied, ["apply", "undo", "apply"]);
+  first.end.reject(new Error("boom"));
+  await fixture.clock.advance(0);
+  await fixture.clock.advance(1_000);
+  assertEquals(instances, ["started with 7"]);
+  await supervisor.stop(0, AbortSignal.abort());
+});
+
+Deno.test("a service that another process is about to take over is not changed", async () => {
+  const first = new FakeService();
+  const supervisor = await startIn(fixtureOf(first));
+  await supervisor.suspend();
+  const lines = await supervisor.prepare({} as Starter, {} as Parameters<Supervisor["prepare"]>[1]);
+  assertEquals(lines, ["Cannot reload now: another process is taking over"]);
+  await supervisor.stop(0, AbortSignal.abort());
+});

@@ -83,7 +83,7 @@ function start(config: TcpConfig, context: ServiceContext): Service | string {
     const reasons = refusalsOf(control, config, tables, next.parts.upstreams);
     if (reasons.length > 0) return reasons;
     const before = current;
-    return { apply: () => put(next), undo: () => put(before) };
+    return { changedFiles: [], apply: () => put(next), undo: () => put(before) };
   };
   const ended = async (stopping: Promise<number>) => {
     await control[Symbol.asyncDispose]();

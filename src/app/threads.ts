@@ -19,6 +19,8 @@ export const THREAD_DESCRIPTORS = 12;
 export interface Threads extends AsyncDisposable {
   readonly group: ThreadGroup | undefined;
   readonly unsupportedReason: string | undefined;
+  /** The kinds of shards that they can be given. */
+  readonly kinds: readonly string[];
   /** How many `--workers` asks for. */
   readonly asked: number;
   /** Descriptors that they need for themselves. */
@@ -29,6 +31,7 @@ export interface Threads extends AsyncDisposable {
 export const NO_THREADS: Threads = {
   group: undefined,
   unsupportedReason: undefined,
+  kinds: [],
   asked: 1,
   descriptors: 0,
   [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -60,6 +63,7 @@ export function startThreads(
   return {
     group,
     unsupportedReason: reason,
+    kinds,
     asked,
     descriptors: group === undefined ? 0 : asked * THREAD_DESCRIPTORS,
     async [Symbol.asyncDispose]() {
@@ -79,6 +83,12 @@ function giveBackLater(): () => void {
     using libc = new ProcessLibc();
     libc.giveBackMemory();
   });
+}
+
+/** False for a service that these threads cannot serve, because there was none of its kind when they started. */
+export function mayRunIn({ group, kinds }: Threads, config: ServiceConfig): boolean {
+  const kind = kindOf(config);
+  return group === undefined || kind === undefined || kinds.includes(kind);
 }
 
 /** The kind of the service's shards; undefined if the main thread serves it. */

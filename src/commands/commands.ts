@@ -17,6 +17,7 @@ import { drillCommand } from "./drill.ts";
 import { EXIT_READER_GONE, OutputFailed } from "./output.ts";
 import { pageCommand } from "./page.ts";
 import { printRefusal } from "./refusal.ts";
+import { reloadCommand } from "./reload.ts";
 import { replayCommand } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
 import { upgradeCommand } from "./upgrade.ts";
@@ -80,6 +81,8 @@ export async function runCommand(
         return await pageCommand(given, connection, io);
       case "history":
         return await historyCommand(given, recordsOf(connection), io);
+      case "reload":
+        return await reloadCommand(given, connection, io);
       case "drill":
         return await drillCommand(given, connection, io);
       case "upgrade":

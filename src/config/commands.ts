@@ -104,6 +104,18 @@ export const COMMANDS = {
     flags: { reason: REASON },
     exits: DONE,
   },
+  reload: {
+    help:
+      "Read the config file again, with the environment and the flags of the start, and put it into force: completely, or not at all",
+    operands: [],
+    flags: {
+      "dry-run": { metavar: "", help: "Only say what would change" },
+    },
+    exits: {
+      0: "it is in force, or nothing has changed",
+      2: "it has mistakes, or cannot be put into force; nothing has changed",
+    },
+  },
   page: {
     help: "Say how to open the page of the running proxy in a browser",
     operands: [],

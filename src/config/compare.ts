@@ -48,10 +48,11 @@ export function compareConfigs(before: Config, after: Config): Comparison {
   const former = new Map(before.services.map((service) => [service.name, service]));
   const names = new Set(after.services.map(({ name }) => name));
   const [one, other] = [before.services, after.services];
-  // One service under another name is still that service: its name has changed.
-  if (one.length === 1 && other.length === 1 && one[0]!.mode === other[0]!.mode) {
-    names.add(one[0]!.name);
-    former.set(other[0]!.name, one[0]!);
+  const [only, next] = [one[0]!, other[0]!];
+  // The only one, under another name at the same place, is still that service: its name has changed.
+  if (one.length === 1 && other.length === 1 && isSamePlace(only, next)) {
+    names.add(only.name);
+    former.set(next.name, only);
   }
   return {
     process: optionChanges(before.process, after.process),
@@ -113,6 +114,10 @@ export function changeLines({ process, added, kept, removed }: Comparison): stri
 
 function changeText({ key, from, to }: OptionChange): string {
   return `${yamlKeyOf(key)} ${from ?? "(not set)"} → ${to ?? "(not set)"}`;
+}
+
+function isSamePlace(one: ServiceConfig, other: ServiceConfig): boolean {
+  return one.mode === other.mode && formatAddress(placeOf(one)) === formatAddress(placeOf(other));
 }
 
 /** Where a service listens. */

@@ -52,10 +52,13 @@ Deno.test("services come and go by their names", () => {
 });
 
 Deno.test("what needs a restart is named, each with its reason and its origin", () => {
-  const other = ["--hosts", "a:1", "--bind", "127.0.0.1:8", "--workers", "2", "--name", "db"];
+  const other = ["--hosts", "a:1", "--bind", "127.0.0.1:8", "--workers", "2"];
   assertEquals(fixedLines(compareConfigs(configOf(ONE), configOf(other))), [
     "Cannot change workers from 1 to 2 while it runs: the threads are made at the start, and have the sessions; that needs a restart (from flag --workers)",
     "Cannot change bind of service tcp from 127.0.0.1:9 to 127.0.0.1:8 while it runs: a port that is open stays open; that needs a restart (from flag --bind)",
+  ]);
+  const named = ["--hosts", "a:1,b:1", "--bind", "127.0.0.1:9", "--name", "db"];
+  assertEquals(fixedLines(compareConfigs(configOf(ONE), configOf(named))), [
     "Cannot change name of service tcp from tcp to db while it runs: it says whose counters, records and state these are; that needs a restart (from flag --name)",
   ]);
   const turned = "  a: {primary: http://x, listen: 127.0.0.1:1}\n";

@@ -59,6 +59,10 @@ export type Event =
   /** A thread of the data plane got no CPU time for `forMs` milliseconds. Nothing is done about it. */
   | { type: "worker.starved"; worker: number; forMs: number }
   | { type: "config.warned"; warning: string }
+  /** The config was read again and is in force; `changes` has a line for each difference, and none if there is none. */
+  | { type: "config.reloaded"; by: string; changes: readonly string[] }
+  /** The config was read again and has mistakes, or cannot be put into force; nothing has changed. */
+  | { type: "config.refused"; by: string; errors: readonly string[] }
   // Verdicts
   | {
     type: "probe.failed";

@@ -22,3 +22,9 @@ export const DEFAULT_PAGE: ErrorPage = {
 `,
   ),
 };
+
+/** Whether clients would get the same. */
+export function isSamePage(one: ErrorPage, other: ErrorPage): boolean {
+  return one.contentType === other.contentType && one.bytes.length === other.bytes.length &&
+    one.bytes.every((byte, at) => byte === other.bytes[at]);
+}

@@ -74,28 +74,39 @@ interface KeptIncident {
 
 /** All incidents of the process. `take` must be subscribed before the first service starts. */
 export class Incidents {
-  readonly #recorders: ReadonlyMap<string, Recorder>;
+  readonly #recorders = new Map<string, Recorder>();
+  readonly #ports: IncidentsPorts;
   /** Oldest first. */
   readonly #kept: KeptIncident[] = [];
   readonly #counts = new Map<string, IncidentCount>();
   readonly #memory: IncidentStorage | undefined;
   #broken = 0;
 
-  constructor(
-    services: readonly IncidentService[],
-    { clock, version, counters, storage: memory }: IncidentsPorts,
-  ) {
-    this.#memory = memory;
-    this.#recorders = new Map(services.map(({ name, primary, configHash }) => {
-      const settings = { service: name, primary, version, configHash };
-      const recorder = new Recorder(settings, {
-        clock,
-        counters: () => counters(name),
-        newId: (wallMs) => this.#newId(name, wallMs),
-        onChange: (incident, what) => this.#changed(incident, what),
-      });
-      return [name, recorder];
-    }));
+  constructor(services: readonly IncidentService[], ports: IncidentsPorts) {
+    this.#memory = ports.storage;
+    this.#ports = ports;
+    for (const service of services) this.setService(service);
+  }
+
+  /** A service comes, or further records say something else of it. */
+  setService({ name, primary, configHash }: IncidentService): void {
+    const { clock, counters, version } = this.#ports;
+    const settings = { service: name, primary, version, configHash };
+    const known = this.#recorders.get(name);
+    if (known !== undefined) return known.configure(settings);
+    const recorder = new Recorder(settings, {
+      clock,
+      counters: () => counters(name),
+      newId: (wallMs) => this.#newId(name, wallMs),
+      onChange: (incident, what) => this.#changed(incident, what),
+    });
+    this.#recorders.set(name, recorder);
+  }
+
+  /** A service is gone: so is its incident that is under way. Its records stay. */
+  removeService(name: string): void {
+    this.#recorders.get(name)?.stop();
+    this.#recorders.delete(name);
   }
 
   /** How many faults of the recorders were caught; anything but 0 is a bug. */

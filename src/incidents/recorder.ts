@@ -56,7 +56,7 @@ const LATE_MAX = 8;
 /** The recorder of one service. It lives as long as the process, also if the service is restarted. */
 export class Recorder {
   readonly timeline: Timeline;
-  readonly #settings: RecorderSettings;
+  #settings: RecorderSettings;
   readonly #ports: RecorderPorts;
   readonly #log = new InputLog();
   /** Those that have ended and may still change, newest last. */
@@ -78,6 +78,11 @@ export class Recorder {
     this.#settings = settings;
     this.#ports = ports;
     this.timeline = new Timeline(ports.clock);
+  }
+
+  /** What further records say of the service. */
+  configure(settings: RecorderSettings): void {
+    this.#settings = settings;
   }
 
   /** A machine begins, the first one of the service or that of a restarted service. */

@@ -85,6 +85,17 @@ export const ROWS: LineRows<Event["type"]> = {
       }: the machine is overloaded, or stopped it`,
   },
   "config.warned": { level: "warn", line: (e) => e.warning },
+  "config.reloaded": {
+    level: "info",
+    line: (e) =>
+      `config reloaded by ${e.by}: ${
+        e.changes.length === 0 ? "nothing has changed" : e.changes.join("; ")
+      }`,
+  },
+  "config.refused": {
+    level: "error",
+    line: (e) => `reload refused, ordered by ${e.by}: nothing has changed. ${e.errors.join(". ")}`,
+  },
   ...DECISION_ROWS,
   "program.said": { level: "info", line: (e) => `${e.program} ${e.upstream}: ${e.line}` },
   "notification.sent": {

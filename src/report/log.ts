@@ -28,7 +28,7 @@ const BATCH_MAX = 200;
 
 /** The log of the process. */
 export class Log {
-  readonly #settings: LogSettings;
+  #settings: LogSettings;
   readonly #sink: Sink;
   readonly #queue: string[] = [];
   readonly #encoder = new TextEncoder();
@@ -42,6 +42,11 @@ export class Log {
   constructor(settings: LogSettings, sink: Sink) {
     this.#settings = settings;
     this.#sink = sink;
+  }
+
+  /** Lines of further events are written in this way. */
+  configure(settings: LogSettings): void {
+    this.#settings = settings;
   }
 
   /** Lines dropped since the start because they could not be written in time. */

@@ -65,7 +65,7 @@ interface NoticeIncident {
 }
 
 interface ServiceRecord {
-  readonly primary: string;
+  primary: string;
   active: string | undefined;
   incident: NoticeIncident | undefined;
 }
@@ -78,7 +78,7 @@ const STALE_KINDS: ReadonlySet<string> = new Set(["stale", "rival", "ambiguous"]
 
 /** Decides for all services of the process. It sends nothing itself. */
 export class Notices {
-  readonly #services: ReadonlyMap<string, ServiceRecord>;
+  readonly #services: Map<string, ServiceRecord>;
   readonly #counts: (service: string) => ClientCounts;
   readonly #recordOf: (service: string) => string | undefined;
 
@@ -97,6 +97,19 @@ export class Notices {
     this.#services = new Map(services);
     this.#counts = counts;
     this.#recordOf = recordOf;
+  }
+
+  /** A service comes, or another upstream is its primary from now on. */
+  setService(name: string, primary: string): void {
+    const known = this.#services.get(name);
+    if (known === undefined) {
+      this.#services.set(name, { primary, active: undefined, incident: undefined });
+    } else known.primary = primary;
+  }
+
+  /** A service is gone. */
+  removeService(name: string): void {
+    this.#services.delete(name);
   }
 
   /** Takes one event; returns the notice to send, if any. */

@@ -46,16 +46,19 @@ export interface InheritedState {
 /** The open state folder. */
 export class StateFolder implements AsyncDisposable {
   readonly #lock: StateLock;
-  readonly #files: ReadonlyMap<string, ServiceFile>;
+  readonly #ports: StatePorts;
+  readonly #files: Map<string, ServiceFile>;
 
   private constructor(
     folder: string,
     lock: StateLock,
-    files: ReadonlyMap<string, ServiceFile>,
+    files: readonly ServiceFile[],
+    ports: StatePorts,
   ) {
     this.folder = folder;
     this.#lock = lock;
-    this.#files = files;
+    this.#ports = ports;
+    this.#files = new Map(files.map((file) => [file.service, file]));
   }
 
   /** Where it is. */
@@ -81,13 +84,28 @@ export class StateFolder implements AsyncDisposable {
         files.map((file) => file.load(inherited?.memories.get(file.service))),
       )).filter((reason) => reason !== undefined);
       if (wrong.length === 0) {
-        return new StateFolder(folder, lock, new Map(files.map((file) => [file.service, file])));
+        return new StateFolder(folder, lock, files, ports);
       }
       lock.close();
       return wrong;
     } catch (error) {
       return [`${folder}: ${storageReason(error)}`];
     }
+  }
+
+  /** Reads the file of one more service, and writes it again. Resolves with the reason, with its path, if it cannot. */
+  async add(service: string): Promise<string | undefined> {
+    const file = new ServiceFile(this.folder, service, this.#ports);
+    const wrong = await file.load();
+    if (wrong === undefined) this.#files.set(service, file);
+    return wrong;
+  }
+
+  /** A service has ended: what is not on disk yet is written. Its file stays, for the next time. */
+  async remove(service: string): Promise<void> {
+    const file = this.#files.get(service);
+    this.#files.delete(service);
+    await file?.close();
   }
 
   /** The memory of one of the services that the folder was opened for. */
