@@ -251,6 +251,8 @@ class HttpInThreads implements Service {
     const connection = readHttpParcel(parcel);
     if (connection === undefined || this.#stopped !== undefined) return undefined;
     return () => {
+      // From now on the other process accepts no more, and may have left clients in the queue.
+      if (this.#next === 0) this.#group.look();
       const group = this.#group;
       const { living } = group;
       const thread = living[this.#next++ % Math.max(1, living.length)];

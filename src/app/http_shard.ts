@@ -291,7 +291,7 @@ class HttpShard implements Shard {
 
   /** Clients go on in another process, as far as that is possible. Those in the queue are its own. */
   async #passIdle(): Promise<void> {
-    this.#port?.close();
+    this.#port?.leave();
     const passed = this.#listening?.passIdle((fd, peer) => this.#questions.passed(fd, peer));
     await settlesWithin(passed ?? Promise.resolve(), PASS_MS, this.#clock);
   }

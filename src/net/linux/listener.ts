@@ -131,6 +131,16 @@ export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
     return this.#isOver;
   }
 
+  /**
+   * Accepts the clients that wait now, within the limit, after `leave`. If the kernel has told nobody but this thread of
+   * one, it would wait for the next client to come.
+   */
+  takeLast(): void {
+    for (let end: BatchEnd = "more"; end === "more";) {
+      end = acceptBatch(this.#host.loop.kernel, this.#listener, this);
+    }
+  }
+
   /** Returns false if it was closed before. */
   close(): boolean {
     const isOpen = this.leave();

@@ -117,6 +117,8 @@ function takeReceived(
 export interface SharedPort extends ListeningPort {
   /** Looks for clients that another thread may have left in the queue. */
   look(): void;
+  /** Accepts the clients that wait now, and no more: the others are another process's. */
+  leave(): void;
 }
 
 /**
@@ -148,6 +150,9 @@ export function acceptShared(
     },
     close() {
       if (acceptor.close()) refuse(listener);
+    },
+    leave() {
+      if (acceptor.leave()) acceptor.takeLast();
     },
   };
 }

@@ -8,7 +8,7 @@ import type { Event } from "../../events/events.ts";
 import { AcceptPauses } from "../../net/accept.ts";
 import { errnoWords } from "../../linux/errno.ts";
 import { YIELD_MS } from "../../threads/fair_share.ts";
-import { acceptBatch, type BatchTaker } from "../../net/linux/listener.ts";
+import { acceptBatch, type BatchEnd, type BatchTaker } from "../../net/linux/listener.ts";
 import type { SockAddr } from "../../linux/kernel.ts";
 import type { Loop, Tick, Watcher } from "../../linux/loop.ts";
 import { NEVER, type Timed } from "../../linux/timer_wheel.ts";
@@ -68,6 +68,19 @@ export class SpliceAcceptor implements Watcher, Tick, Timed, BatchTaker {
     loop.cancel(this);
     if (this.#listener !== -1) loop.unwatch(this.#listener);
     this.#listener = -1;
+  }
+
+  /**
+   * As `close`, where another process accepts. The clients that wait now are accepted first, within the limit: if the
+   * kernel has told nobody but this thread of one, it would wait for the next client to come.
+   */
+  leave(): void {
+    const listener = this.#listener;
+    this.close();
+    if (listener === -1) return;
+    for (let end: BatchEnd = "more"; end === "more";) {
+      end = acceptBatch(this.#owner.loop.kernel, listener, this);
+    }
   }
 
   /** There is room again, or resources were freed. */

@@ -182,6 +182,8 @@ class SpliceRelay implements Relay {
     const session = readParcel(parcel);
     if (session === undefined || this.#stopped !== undefined) return undefined;
     return () => {
+      // From now on the other process accepts no more, and may have left clients in the queue.
+      if (this.#next === 0) this.#group.look();
       const { living } = this.#group;
       const thread = living[this.#next++ % Math.max(1, living.length)];
       if (thread === undefined) return closeDescriptors(parcel.descriptors);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { SpliceFixture } from "./testing/splice_fixture.ts";
+import { PORT, SpliceFixture } from "./testing/splice_fixture.ts";
 import { DRAIN } from "../../failover/testing/drain_order.ts";
 import { isConcerned } from "./relay_parts.ts";
 import type { SpliceSession } from "./session.ts";
@@ -60,4 +60,19 @@ Deno.test("an idle session that is handed back ends when its time without bytes 
   assertEquals(client.weClosed, false);
   fixture.pass(3_000);
   assertEquals([client.weClosed, fixture.stopped], [true, 0]);
+});
+
+Deno.test("clients that wait when another process takes over are accepted, and offered to it", () => {
+  const fixture = new SpliceFixture();
+  fixture.open("a", 1);
+  // The thread has been told of them, and has not come to it yet.
+  const waiting = [fixture.kernel.client(PORT)!, fixture.kernel.client(PORT)!];
+  fixture.relay.execute({ do: "stop", drainMs: 60_000, isLeft: true });
+  assertEquals([fixture.count("accepted"), fixture.offers.length], [2, 2]);
+  for (const { id, parcel } of fixture.offers) {
+    assertEquals(parcel.descriptors.length, 1);
+    fixture.relay.execute({ do: "message", what: { is: "answered", id, isTaken: true } });
+  }
+  assertEquals(waiting.map(({ weReset }) => weReset), [false, false]);
+  assertEquals(fixture.stopped, 0);
 });

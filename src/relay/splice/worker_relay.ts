@@ -235,7 +235,7 @@ export class WorkerRelay implements Shard {
   /** As a stop, but each session is offered to another process, and clients that have no upstream stay until then. */
   #leave(drainMs: number): void {
     this.#isStopping = true;
-    this.#acceptor.close();
+    this.#acceptor.leave();
     const { loop, deps } = this;
     const passing = this.#passing = new Passing({
       loop,

@@ -216,6 +216,9 @@ export class RandomCase {
 
   /** The bytes that left one side and have not reached the other are held by the relay, up to a maximum. */
   checkHeld(): void {
+    // A client may be at a second upstream, which has not said yet whose connection it is.
+    const isUnsure = this.servers.some(({ clientPort }) => clientPort === undefined);
+    if (this.next !== undefined && isUnsure) return;
     for (const client of this.clients) {
       const server = this.serverOf(client);
       if (server === undefined || client.mayMissBytes || server.mayMissBytes) continue;
