@@ -7,6 +7,7 @@
  */
 import { Fault, type FaultName } from "../base/fault.ts";
 import type { Conn, Reader, TryConn } from "../net/conn.ts";
+import { tlsDetail } from "../net/tls_failure.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { MaybeDone } from "./maybe_done.ts";
 import { ReadBuffer } from "./read_buffer.ts";
@@ -198,7 +199,7 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
   failed(error: unknown): void {
     this.#isReading = false;
     const fault = this.fault ??
-      this.fail(new Fault(this.#options.faults.reset, undefined, { cause: error }));
+      this.fail(new Fault(this.#options.faults.reset, tlsDetail(error), { cause: error }));
     const waiter = this.#waiter;
     const filler = this.#filler;
     this.#waiter = this.#filler = undefined;
@@ -243,7 +244,7 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
 
   #writeFailed(error: unknown): Fault {
     return this.writeFault = this.fault ??
-      new Fault(this.#options.faults.reset, undefined, { cause: error });
+      new Fault(this.#options.faults.reset, tlsDetail(error), { cause: error });
   }
 
   /** As `send`, for users of a `Conn`. */
@@ -265,7 +266,7 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
     try {
       await this.#conn.closeWrite();
     } catch (error) {
-      throw this.fail(new Fault(this.#options.faults.reset, undefined, { cause: error }));
+      throw this.fail(new Fault(this.#options.faults.reset, tlsDetail(error), { cause: error }));
     }
   }
 

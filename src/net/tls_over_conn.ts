@@ -10,6 +10,7 @@ import type { Conn, Dial } from "./conn.ts";
 import { dialer } from "./deno/transport.ts";
 import { handshakeFault } from "./linux/secure.ts";
 import { type TlsContexts, tlsPeer } from "./tls_contexts.ts";
+import { TlsFailure } from "./tls_failure.ts";
 import type { DialOptions } from "./transport.ts";
 
 const BUFFER_BYTES = 16 * 1024;
@@ -45,7 +46,7 @@ export class TlsOverConn implements Conn {
       await this.#flush();
       if (count > 0) return count;
       if (count === 0) return null;
-      if (count !== -EAGAIN) throw new Error(this.#session.why);
+      if (count !== -EAGAIN) throw new TlsFailure(this.#session.why);
       await this.#fill();
     }
   }
@@ -53,7 +54,7 @@ export class TlsOverConn implements Conn {
   async write(bytes: Uint8Array): Promise<number> {
     const count = this.#session.send(bytes as Bytes, bytes.length);
     await this.#flush();
-    if (count < 0) throw new Error(this.#session.why);
+    if (count < 0) throw new TlsFailure(this.#session.why);
     return count;
   }
 

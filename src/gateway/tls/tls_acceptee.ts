@@ -21,6 +21,11 @@ const ROOM_MS = 250;
 /** How long a drain waits for handshakes that are under way, and how often it looks. */
 const LAST_HANDSHAKES_MS = 1_000;
 const POLL_MS = 10;
+/** How long, and of how many clients at one time, bytes are dropped that come after a failed handshake. */
+const DISMISS_MS = 1_000;
+const DISMISSED_MAX = 64;
+/** They are read in parts of this size. */
+const DISMISS_BYTES = 4_096;
 /** Handshakes that fail for the same reason are reported at most once in this time. */
 const LOG_INTERVAL_MS = 10_000;
 
@@ -54,6 +59,7 @@ export class TlsAcceptee implements Acceptee {
   readonly #handshakes: Handshakes<TlsHandshake>;
   readonly #said = new LogLimiter(LOG_INTERVAL_MS);
   readonly #unsaid = new Map<string, number>();
+  #dismissed = 0;
 
   constructor(parts: TlsAccepteeParts) {
     this.#parts = parts;
@@ -108,12 +114,33 @@ export class TlsAcceptee implements Acceptee {
   async #serve(conn: Conn, peer: string): Promise<void> {
     const { server, http2 } = this.#parts;
     const protocol = await this.#shakeHands(conn, peer);
-    if (protocol === undefined) return conn.close();
+    if (protocol === undefined) return await this.#dismiss(conn);
     if (protocol !== "h2") return await server.serve(conn, peer);
     const hasPlace = server.makeRoom();
     await http2.serve(conn, peer, !hasPlace);
     if (hasPlace) server.otherLeft();
     else server.changed();
+  }
+
+  /**
+   * Closes a connection whose handshake has failed. A client that goes on sending would get a reset before it has read
+   * why it was refused, so what it sends is read and dropped for a moment, unless there are many such clients.
+   */
+  async #dismiss(conn: Conn): Promise<void> {
+    if (this.#dismissed >= DISMISSED_MAX) return conn.close();
+    this.#dismissed++;
+    const cancel = this.#parts.clock.after(DISMISS_MS, () => conn.close());
+    try {
+      await conn.closeWrite();
+      const dropped = new Uint8Array(DISMISS_BYTES);
+      while (await conn.read(dropped) !== null);
+    } catch {
+      // It broke, or the time is up.
+    } finally {
+      cancel();
+      conn.close();
+      this.#dismissed--;
+    }
   }
 
   /** Resolves with the protocol; undefined if the handshake has failed. */

@@ -46,7 +46,14 @@ function bench(options: { readonly connectionsMax?: number } = {}) {
     onError: (error) => void done.push(String(error)),
   });
   const serve = (peer: string) =>
-    acceptee.serve({ close: () => done.push(`closed ${peer}`) } as unknown as Conn, peer);
+    acceptee.serve(
+      {
+        closeWrite: () => Promise.resolve(),
+        read: () => Promise.resolve(null),
+        close: () => done.push(`closed ${peer}`),
+      } as unknown as Conn,
+      peer,
+    );
   return { clock, events, done, steps, begun, acceptee, serve };
 }
 

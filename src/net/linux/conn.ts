@@ -15,6 +15,7 @@ import { FAILED, HUNG_UP, PEER_ENDED, READABLE, URGENT, WRITABLE } from "../../l
 import type { Tick, Watcher } from "../../linux/loop.ts";
 import type { Kernel } from "../../linux/kernel.ts";
 import type { Reader, TryConn } from "../conn.ts";
+import { TlsFailure } from "../tls_failure.ts";
 import type { TlsCalls } from "./tls_calls.ts";
 
 const COMES = READABLE | URGENT | PEER_ENDED | HUNG_UP | FAILED;
@@ -144,7 +145,8 @@ export class LinuxConn implements TryConn, Watcher, Tick {
 
   /**
    * Begins TLS: all that is read and written from here on goes through `tls`, which it owns. Resolves when the
-   * handshake is over. If that fails it rejects with an Error that says why, and the connection is closed.
+   * handshake is over. If that fails it rejects with an Error that says why; the peer has been told, and what it
+   * still sends can be read, to be dropped, until the caller closes the connection.
    */
   secure(tls: TlsCalls): Promise<void> {
     if (this.#fd === -1) {
@@ -174,9 +176,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
       this.#readable = this.#writable = true;
       return handshake.resolve();
     }
-    const { why } = this.#tls!;
-    this.close();
-    handshake.reject(new Error(why));
+    handshake.reject(new TlsFailure(this.#tls!.why));
   }
 
   #readIfAny(): void {
@@ -261,7 +261,8 @@ export class LinuxConn implements TryConn, Watcher, Tick {
 
   /** Why a call has failed, a negated error number. */
   #errorOf(result: number): Error {
-    return new Error(this.#tls?.why || errnoWords(result));
+    const why = this.#tls?.why ?? "";
+    return why === "" ? new Error(errnoWords(result)) : new TlsFailure(why);
   }
 
   #writeOn(writing: Writing): void {

@@ -4,14 +4,19 @@ import { EAGAIN } from "../../linux/errno.ts";
 import type { Kernel } from "../../linux/kernel.ts";
 import type { TlsSession } from "../../linux/tls_session.ts";
 
+/** The part of `Kernel` that is used. */
+type SocketKernel = Pick<Kernel, "receiveInto" | "shutdownWrite" | "close" | "reset">;
+
 /** Those of one connection. It is freed when the descriptor is closed by it. */
 export class TlsCalls {
-  readonly #kernel: Pick<Kernel, "shutdownWrite" | "close" | "reset">;
+  readonly #kernel: SocketKernel;
   readonly #session: TlsSession;
   /** The peer is to be told of our end as soon as there is room for that. */
   #isEnding = false;
+  /** The handshake has failed: what the peer still sends is of no use. */
+  #isRefused = false;
 
-  constructor(kernel: Pick<Kernel, "shutdownWrite" | "close" | "reset">, session: TlsSession) {
+  constructor(kernel: SocketKernel, session: TlsSession) {
     this.#kernel = kernel;
     this.#session = session;
   }
@@ -28,7 +33,9 @@ export class TlsCalls {
 
   /** 0 when the handshake is over, `-EAGAIN` while it waits, or another negated error number. */
   handshake(): number {
-    return this.#session.handshake();
+    const result = this.#session.handshake();
+    this.#isRefused = result !== 0 && result !== -EAGAIN;
+    return result;
   }
 
   /** The socket may have room again. */
@@ -36,7 +43,8 @@ export class TlsCalls {
     if (this.#isEnding) this.shutdownWrite(fd);
   }
 
-  receiveInto(_fd: number, buffer: Bytes): number {
+  receiveInto(fd: number, buffer: Bytes): number {
+    if (this.#isRefused) return this.#kernel.receiveInto(fd, buffer);
     return this.#session.receive(buffer);
   }
 

@@ -19,6 +19,7 @@ function bench() {
     shutdownWrite: () => void done.push("FIN"),
     close: () => void done.push("close"),
     reset: () => void done.push("RST"),
+    receiveInto: () => (done.push("drop"), 1),
   }, session);
   return { calls, done, state };
 }
@@ -50,9 +51,15 @@ Deno.test("a connection is freed before its descriptor is closed, and a reset se
 
 Deno.test("reads and writes are those of the connection, from the place that is asked for", () => {
   const { calls, done } = bench();
-  assertEquals([calls.handshake(), calls.why], [-EPROTO, "a reason"]);
   assertEquals(calls.receiveInto(5, new Uint8Array(3)), 3);
   assertEquals(calls.send(5, new Uint8Array([7, 8, 9]), 0, 2), 2);
   assertEquals(calls.send(5, new Uint8Array([7, 8, 9]), 1, 3), 2);
   assertEquals(done, ["send 7", "send 8"]);
+});
+
+Deno.test("after a handshake that has failed the bytes of the peer are not taken for messages", () => {
+  const { calls, done } = bench();
+  assertEquals([calls.handshake(), calls.why], [-EPROTO, "a reason"]);
+  assertEquals(calls.receiveInto(5, new Uint8Array(3)), 1);
+  assertEquals(done, ["drop"]);
 });
