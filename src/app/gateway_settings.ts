@@ -84,6 +84,7 @@ export function gatewaySettings(
     honourIdempotencyKey: config.honourIdempotencyKey,
     failoverHeader: !config.noFailoverHeader,
     requestId: config.requestId,
+    hsts: config.hsts,
     retryOn: config.retryOn ?? [],
     errorPage,
   };

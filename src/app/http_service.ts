@@ -14,7 +14,7 @@ import { readHttpFiles } from "./files.ts";
 import { mayGoAheadOf } from "./gateway_settings.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 import { checkDescriptors } from "./shares.ts";
-import { chooseSockets } from "./transport.ts";
+import { chooseSockets, socketsUnsupportedReason } from "./transport.ts";
 
 /** An HTTP service that can be started. */
 export function httpStarter(config: HttpConfig): Starter {
@@ -27,7 +27,7 @@ export function httpStarter(config: HttpConfig): Starter {
   };
 }
 
-/** Descriptors of a service's loops and ports, and over TLS of the inner server of HTTP/2. */
+/** Descriptors of a service's loops and ports. */
 const SERVICE_DESCRIPTORS = 12;
 
 /** Descriptors of the connections beyond the limit, and of the TLS handshakes that are always allowed. */
@@ -35,25 +35,40 @@ const MORE_DESCRIPTORS = { plain: reserveOf(1), tls: reserveOf(1) + HANDSHAKES_M
 /** The part of these that grows with the number of clients, for each client. */
 const MORE_EACH = { plain: 1 / 8, tls: 1 / 8 + 1 / 4 };
 
+/** Those of the port that sends clients of HTTP to HTTPS. */
+const REDIRECT_DESCRIPTORS = 256;
+
 /**
- * A client, its upstream, and a kept connection to the upstream that was active before; over HTTP/2 also both
- * ends of the connection to the inner server, and with PROXY protocol headers those of one to the TLS listener.
+ * A client, its upstream, and a kept connection to the upstream that was active before; with PROXY protocol headers
+ * over Deno's TLS also both ends of a connection to the TLS listener.
  */
 function needOf(
-  { primary, backup, checkHost, maxConnections, tlsCert, acceptProxy }: HttpConfig,
+  config: HttpConfig,
 ): Need {
+  const { primary, backup, checkHost, maxConnections, tlsCert, acceptProxy } = config;
   const upstreams = [primary, ...backup ?? []];
   const kind = tlsCert === undefined ? "plain" : "tls";
   const checks = upstreams.length * checkDescriptors(checkHost);
-  const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks;
-  // Connections whose header has not come yet; over TLS also both ends of one to the TLS listener.
-  const more = acceptProxy === "none" ? 0 : kind === "plain" ? 1 : 3;
-  const each = (kind === "plain" ? 3 : 5) + more + MORE_EACH[kind];
+  const redirects = config.redirectHttp === undefined ? 0 : REDIRECT_DESCRIPTORS;
+  const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks + redirects;
+  // Connections whose header has not come yet, and those to the TLS listener.
+  const isDenos = kind === "tls" && socketsUnsupportedReason(config) !== undefined;
+  const more = acceptProxy === "none" ? 0 : isDenos ? 3 : 1;
+  const each = 3 + more + MORE_EACH[kind];
   return { asked: maxConnections, each, fixed };
 }
 
 /** Builds and starts the service. Its port is open when this resolves; requests wait for an upstream. */
 async function start(config: HttpConfig, context: ServiceContext): Promise<Service | string> {
+  const service = await startService(config, context);
+  if (typeof service === "string" || config.redirectHttp === undefined) return service;
+  return await (await import("./redirect.ts")).withRedirect(service, config, context);
+}
+
+async function startService(
+  config: HttpConfig,
+  context: ServiceContext,
+): Promise<Service | string> {
   const { found: files, errors } = await readHttpFiles(config, context.clock);
   // They were valid when the process started, but may have changed before a restart of the service.
   if (errors.length > 0) return errors.join("; ");

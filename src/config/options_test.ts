@@ -31,6 +31,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   "TIME": "1m17s",
   "URL": "https://sample.example/base",
   "WHEN": "45s",
+  "max-age=SECONDS": "max-age=300; includeSubDomains",
   "etcd://HOST:PORT,…/CLUSTER": "etcd://10.0.0.1:2379,e2.example:2379/prod",
   "on|off": "off",
 };
@@ -59,6 +60,8 @@ function needed(key: Key, mode: Mode): [Key, string][] {
     tlsCert: ["tlsKey", "k"],
     tlsKey: ["tlsCert", "c"],
     clientCa: ["tlsCert", "c"],
+    redirectHttp: ["tlsCert", "c"],
+    hsts: ["tlsCert", "c"],
     upstreamCert: ["upstreamKey", "k"],
     upstreamKey: ["upstreamCert", "c"],
     coordinatorUser: ["coordinatorPasswordFile", "p"],

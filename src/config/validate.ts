@@ -93,7 +93,12 @@ function twoListeners(config: Config): string[] {
   claim(config.process.admin, config.process.origins.admin);
   for (const service of config.services) {
     if (service.mode === "tcp") claim(service.bind, service.origins.bind);
-    else claim(service.listen, service.origins.listen);
+    else {
+      const { listen, redirectHttp, origins } = service;
+      claim(listen, origins.listen);
+      if (redirectHttp === undefined || listen.kind !== "tcp") continue;
+      claim({ ...listen, port: redirectHttp }, origins.redirectHttp);
+    }
   }
   return lines;
 }
@@ -177,7 +182,13 @@ function upstreamsOf(
     const origin = origins.upstreamCert ?? origins.upstreamKey;
     found.errors.push(`Cannot use upstream_${has} without upstream_${lacks} (from ${origin})`);
   }
-  if (service.clientCa !== undefined && service.tlsCert === undefined) {
-    found.errors.push(`Cannot use client_ca without tls_cert (from ${origins.clientCa})`);
+  for (const key of ["clientCa", "redirectHttp", "hsts"] as const) {
+    if (service[key] === undefined || service.tlsCert !== undefined) continue;
+    found.errors.push(`Cannot use ${yamlKeyOf(key)} without tls_cert (from ${origins[key]})`);
+  }
+  if (service.redirectHttp !== undefined && service.listen.kind !== "tcp") {
+    found.errors.push(
+      `Cannot use redirect_http with a unix socket (from ${origins.redirectHttp})`,
+    );
   }
 }

@@ -74,6 +74,11 @@ Deno.test("one half of what belongs together for TLS is an error", () => {
   assertEquals(errorsOf([...HTTP, "--client-ca=c.pem"]), [
     "Cannot use client_ca without tls_cert (from flag --client-ca)",
   ]);
+  const tls = ["--tls-cert=c", "--tls-key=k"];
+  assertEquals(errorsOf([...HTTP, ...tls, "--listen=unix:/x", "--redirect-http=80"]), [
+    "Cannot use redirect_http with a unix socket (from flag --redirect-http)",
+  ]);
+  assertEquals(errorsOf([...HTTP, ...tls, "--listen=:::80", "--redirect-http=80"]).length, 1);
   assertEquals(errorsOf([...HTTP, "--tls-key=k.pem"]), [
     "Cannot use tls_key without tls_cert (from flag --tls-key)",
   ]);

@@ -35,6 +35,7 @@ export async function answerWithPage(
   page: ErrorPage & {
     readonly failover: string | undefined;
     readonly requestId: string | undefined;
+    readonly hsts: string | undefined;
   },
 ): Promise<void> {
   const out = client.answer(status, reasonOf(status));
@@ -43,6 +44,7 @@ export async function answerWithPage(
   if (status === 503) out.line("Retry-After", String(RETRY_AFTER_S));
   if (page.failover !== undefined) out.line("Failover", page.failover);
   if (page.requestId !== undefined) out.line("X-Request-Id", page.requestId);
+  if (page.hsts !== undefined) out.line("Strict-Transport-Security", page.hsts);
   await client.send(page.bytes);
 }
 

@@ -19,6 +19,7 @@ Deno.test("our own responses are not cached, and a 503 has Retry-After", async (
       ...PAGE,
       failover: "upstream=none; attempt=1",
       requestId: undefined,
+      hsts: undefined,
     });
     const [head, body] = client.answered.split("\r\n\r\n");
     const lines = head!.trim().split("\r\n");

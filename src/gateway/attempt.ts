@@ -300,6 +300,7 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     // RFC 9110 section 6.6.1: a proxy adds the date that a response lacks.
     if (!head.hasDate && head.status >= 200) out.line("Date", httpDate(clock.wall()));
     if (this.#context.settings.failoverHeader) this.#writeFailover(out);
+    if (this.#state.hsts !== undefined) writeHsts(out, this.#state.hsts, head);
     if (head.status === 101) return this.#join();
     // Of a body that is left out (HEAD, 304) only a length that was declared may be passed on.
     const sending = client.send(body.none && head.semantics.length < 0 ? null : body);
@@ -348,6 +349,11 @@ class Attempt implements Drainable, ReplyListener, ExchangeOptions {
     }
     this.#end({ is: "cut", fault });
   }
+}
+
+/** Says that clients shall use HTTPS, unless the upstream has said how long (RFC 6797 section 6.1: only once). */
+function writeHsts(out: HeadWriter, value: string, { fields }: ResponseHead): void {
+  if (fields.find("strict-transport-security") < 0) out.line("Strict-Transport-Security", value);
 }
 
 /** Value of the `Failover` header of a response by this upstream, if there is to be one. */

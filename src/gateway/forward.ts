@@ -346,7 +346,7 @@ export class Forwarder {
     const { errorPage, failoverHeader } = this.#settings;
     const reason = state.reason ?? fault.fault;
     const failover = failoverHeader ? failoverValue("none", state.attempts, reason) : undefined;
-    const page = { ...errorPage, failover, requestId: state.requestId };
+    const page = { ...errorPage, failover, requestId: state.requestId, hsts: state.hsts };
     await answerWithPage(client, statusOf(fault.fault), page);
   }
 

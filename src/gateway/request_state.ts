@@ -13,6 +13,8 @@ export interface RequestSettings {
   readonly bodyMax: number;
   /** Whether an `Idempotency-Key` makes any request repeatable. */
   readonly honourIdempotencyKey: boolean;
+  /** The value of `Strict-Transport-Security` in responses over HTTPS; none where it is missing. */
+  readonly hsts?: string | undefined;
 }
 
 const NONE: readonly string[] = [];
@@ -44,6 +46,8 @@ export class RequestState extends Task {
   notes: AccessNotes | undefined;
   /** What upstream and client receive as `X-Request-Id`, if requests get one. */
   requestId: string | undefined;
+  /** The value of `Strict-Transport-Security` for the client, if it is to have one. */
+  readonly hsts: string | undefined;
   #leaving: AbortController | undefined;
 
   constructor(
@@ -56,6 +60,7 @@ export class RequestState extends Task {
   ) {
     super();
     const { head, body } = client;
+    this.hsts = scheme === "https" ? settings.hsts : undefined;
     const isHonoured = settings.honourIdempotencyKey && head.fields.find("idempotency-key") >= 0;
     this.isRepeatable = isRepeatable(head.method, isHonoured);
     this.body = body.none

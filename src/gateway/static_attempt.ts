@@ -39,6 +39,7 @@ async function serveFile(
   const value = failoverOf(settings, state, to);
   if (value !== undefined) response.headers.set("Failover", value);
   if (state.requestId !== undefined) response.headers.set("X-Request-Id", state.requestId);
+  if (state.hsts !== undefined) response.headers.set("Strict-Transport-Security", state.hsts);
   try {
     await sendResponse(state.client, response);
     return DONE;

@@ -7,6 +7,7 @@ import { Authority } from "../../src/linux/testing/authority.ts";
 import { tlsUnsupportedReason } from "../../src/linux/tls_unsupported_reason.ts";
 import { Folder } from "../harness/folder.ts";
 import { runProxy } from "../harness/proxy.ts";
+import { tlsTest } from "../gateway/certificate.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -284,3 +285,57 @@ opensslScenario(
     );
   },
 );
+
+tlsTest(
+  "--redirect-http sends clients of HTTP to HTTPS, and --hsts tells those of HTTPS to stay",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    const port = unusedPort();
+    const hsts = "max-age=31536000; includeSubDomains";
+    const flags = {
+      "tls-cert": tls.certPath,
+      "tls-key": tls.keyPath,
+      relay: tls.relay,
+      "redirect-http": String(port),
+      hsts,
+    };
+    await using proxy = await startWebProxy({ primary, backups: ["page:" + tls.certPath], flags });
+    await proxy.event("port.opened", { address: `127.0.0.1:${port}` });
+    const httpsPort = portOf(proxy);
+    const plain = await output("curl", ["-sSi", "-d", "x", `http://localhost:${port}/a?b=c`]);
+    assertMatch(plain, /^HTTP\/1\.1 308 /);
+    assertStringIncludes(plain, `location: https://localhost:${httpsPort}/a?b=c`);
+    assert(!/strict-transport/i.test(plain));
+    const followed = ["-sSL", "--cacert", tls.certPath, `http://localhost:${port}/`];
+    assertEquals(await output("curl", followed), "primary");
+    const over = (...more: string[]) =>
+      output("curl", [
+        "-sSi",
+        "--cacert",
+        tls.certPath,
+        ...more,
+        `https://localhost:${httpsPort}/`,
+      ]);
+    for (const version of ["--http1.1", "--http2"]) {
+      assertMatch(
+        await over(version),
+        /^strict-transport-security: max-age=31536000; includeSubDomains\r$/im,
+      );
+    }
+    await primary.kill();
+    // The page of the backup, too.
+    await proxy.event("promotion.finished", { to: /page:/ });
+    assertStringIncludes(await over(), hsts);
+    assertEquals(await proxy.stop(), 0);
+  },
+);
+
+opensslScenario("what only HTTPS can do is refused without it", async () => {
+  const args = ["--primary", "http://127.0.0.1:1", "--listen", `127.0.0.1:${unusedPort()}`];
+  for (const [flag, value] of [["redirect-http", "80"], ["hsts", "max-age=1"]]) {
+    const run = await runProxy([...args, `--${flag}`, value!]);
+    const name = flag!.replace("-", "_");
+    assertEquals(run.code, 2);
+    assertStringIncludes(run.stderr.join(), `Cannot use ${name} without tls_cert`);
+  }
+});

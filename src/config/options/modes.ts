@@ -1,5 +1,5 @@
 import { anyTarget, serverTarget } from "../http_kinds.ts";
-import { anyInterfacePort, choice, host, list, listener, path } from "../kinds.ts";
+import { anyInterfacePort, choice, count, host, list, listener, path, pattern } from "../kinds.ts";
 import { rows } from "../rows.ts";
 
 const tcp = rows({ group: "TCP mode", scope: "service", mode: "tcp" });
@@ -53,6 +53,19 @@ export const HTTP_OPTIONS = {
   tlsKey: http(
     list(path, "PATH"),
     "Private key of that certificate (PEM); for several, in the same order",
+  ),
+  redirectHttp: http(
+    count(1, 65_535),
+    "Also listen on this port of the same address, and send clients of HTTP to HTTPS",
+    { own: true, fixed: "a port that is open stays open" },
+  ),
+  hsts: http(
+    pattern(
+      "max-age=SECONDS",
+      /^max-age=\d{1,10}(; ?includeSubDomains)?(; ?preload)?$/,
+      "max-age=SECONDS, which may be followed by ; includeSubDomains and ; preload",
+    ),
+    "Tell browsers, in each answer over HTTPS, to use nothing else for so long (Strict-Transport-Security); by default nothing is said",
   ),
   clientCa: http(
     path,
