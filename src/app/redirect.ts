@@ -48,58 +48,37 @@ export async function withRedirect(
     connectionsMax: REDIRECT_CONNECTIONS_MAX,
     ...receivedFor(context, config.name, address),
   });
-  if (typeof port !== "string") return new RedirectedService(service, port, config.name);
+  if (typeof port !== "string") return joined(service, port, config.name);
   await service.stop(0, AbortSignal.abort());
   return `Cannot listen on ${
     formatAddress(address)
   }: ${port} (from ${config.origins.redirectHttp})`;
 }
 
-class RedirectedService implements Service {
-  readonly view: Service["view"];
-  readonly finished: Promise<unknown>;
-  readonly #service: Service;
-  readonly #port: AdminListener;
-  readonly #name: string;
-
-  constructor(service: Service, port: AdminListener, name: string) {
-    this.#service = service;
-    this.#port = port;
-    this.#name = name;
-    this.view = service.view;
-    this.finished = Promise.race([service.finished, port.finished]);
-  }
-
-  prepare(change: Parameters<Service["prepare"]>[0]): ReturnType<Service["prepare"]> {
-    return this.#service.prepare(change);
-  }
-
-  suspend(): ReturnType<Service["suspend"]> {
-    return this.#service.suspend();
-  }
-
-  resume(): void {
-    this.#service.resume();
-  }
-
-  listeners(): ReturnType<NonNullable<Service["listeners"]>> {
-    const own = listenersOf(this.#name, this.#port.address, this.#port.passed());
-    return [...this.#service.listeners?.() ?? [], ...own];
-  }
-
-  receive(...args: Parameters<NonNullable<Service["receive"]>>) {
-    return this.#service.receive?.(...args);
-  }
-
-  async stop(drainMs: number, now: AbortSignal): Promise<number> {
-    await this.#port[Symbol.asyncDispose]();
-    return await this.#service.stop(drainMs, now);
-  }
-
-  async leave(...args: Parameters<NonNullable<Service["leave"]>>): Promise<number> {
-    const [, drainMs, now] = args;
-    this.#port.leave();
-    await this.#port[Symbol.asyncDispose]();
-    return await this.#service.leave?.(...args) ?? await this.#service.stop(drainMs, now);
-  }
+/** The service with its second port; all that does not concern that is its own. */
+function joined(service: Service, port: AdminListener, name: string): Service {
+  const leave: Service["leave"] = async (...args) => {
+    port.leave();
+    await port[Symbol.asyncDispose]();
+    return await service.leave!(...args);
+  };
+  const own: Partial<Service> = {
+    finished: Promise.race([service.finished, port.finished]),
+    async stop(drainMs, now) {
+      await port[Symbol.asyncDispose]();
+      return await service.stop(drainMs, now);
+    },
+    listeners: () => [
+      ...service.listeners?.() ?? [],
+      ...listenersOf(name, port.address, port.passed()),
+    ],
+    ...service.leave === undefined ? {} : { leave },
+  };
+  return new Proxy(service, {
+    get(target, key) {
+      if (key in own) return Reflect.get(own, key);
+      const value = Reflect.get(target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
