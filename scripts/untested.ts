@@ -8,6 +8,7 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "app/control_plane.ts": "joins the parts: tests/scenarios/primary_lost_test.ts",
   "app/end.ts": "composition: tests/scenarios/upgrade_test.ts",
   "app/inheritance.ts": "composition: tests/scenarios/upgrade_test.ts",
+  "app/operator_socket.ts": "composition: tests/scenarios/control_test.ts",
   "app/replacement.ts": "composition: tests/scenarios/upgrade_test.ts",
   "app/state_holder.ts": "composition: tests/scenarios/state_dir_test.ts",
   "app/fleet.ts": "joins the parts: tests/scenarios/reload_test.ts",

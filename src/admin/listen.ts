@@ -103,6 +103,7 @@ export async function listenAdmin(
   // The caller may await `finished` later; until then a rejection must not count as unhandled.
   finished.catch(() => {});
   publish({ type: "port.opened", address: text });
+  const cut = new AbortController();
   let isLeft = false;
   return {
     address,
@@ -111,9 +112,12 @@ export async function listenAdmin(
     leave() {
       isLeft = true;
       leaveListener(listener);
+      // Kept connections end, so that their clients come to the other process.
+      void server.drain(cut.signal);
     },
     async [Symbol.asyncDispose]() {
       if (!isLeft) listener.close();
+      cut.abort();
       await server.drain(AbortSignal.abort());
       publish({ type: "port.closed", address: text });
     },

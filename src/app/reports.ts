@@ -12,7 +12,6 @@ import { readAdminToken } from "./admin_token.ts";
 import type { ControlPlace } from "./app.ts";
 import { type Address, formatAddress } from "../base/address.ts";
 import { type Clock, sleep } from "../base/clock.ts";
-import { describe } from "../base/describe.ts";
 import { configFingerprint } from "../config/fingerprint.ts";
 import type { Config, ServiceConfig } from "../config/options.ts";
 import { EventStream } from "../events/stream.ts";
@@ -23,11 +22,9 @@ import { sentenceOf } from "../report/lines.ts";
 import { Log, type Sink } from "../report/log.ts";
 import { CONTROL_MAX } from "../net/descriptors.ts";
 import type { PassedListener, ReceivedListeners } from "../net/handover.ts";
-import type { LocalListener } from "../net/linux/local_listener.ts";
 import type { Server } from "../http1/server.ts";
-import { Gate } from "./gate.ts";
 import { receivedOf } from "./handed_over.ts";
-import { LazyServer } from "./lazy_server.ts";
+import { OperatorSocket } from "./operator_socket.ts";
 import {
   descriptors,
   hasOtherHosts,
@@ -40,8 +37,6 @@ import { Webhooks } from "./webhooks.ts";
 
 /** The number of past events that `/__failover/events` can show. */
 const EVENTS_KEPT = 256;
-/** How long the end of a process that was replaced waits for its last answers to commands, in milliseconds. */
-const LAST_ANSWERS_MS = 5_000;
 /** How long the end of the program waits for the last log lines to be written, in milliseconds. */
 const LAST_LINES_MS = 1_000;
 
@@ -78,13 +73,10 @@ export class Reports implements AsyncDisposable {
   /** Ends the live feeds. */
   readonly #stop = new AbortController();
   #listener: AdminListener | undefined;
-  #control: { readonly server: LazyServer; readonly listener: LocalListener } | undefined;
-  #controlPath = "";
+  #control: OperatorSocket | undefined;
   /** Replaces the process. */
   upgrade: NonNullable<AdminSettings["upgrade"]> = () =>
     Promise.resolve({ lines: ["the proxy has not started yet"] });
-  /** Another process has the listeners now. */
-  #isLeft = false;
   /** The endpoints of the admin listener. */
   #operatorApp: FetchApp | undefined;
   #adminToken: string | undefined;
@@ -230,25 +222,14 @@ export class Reports implements AsyncDisposable {
     received?: ReceivedListeners,
     mayBegin?: Promise<void>,
   ): Promise<string | undefined> {
-    const { openControl } = await import("../control/control.ts");
     const publish = this.events.scope("");
-    const clock = this.#clock;
-    const server = new LazyServer(() => this.#controlServer());
-    const acceptee = mayBegin === undefined ? server : new Gate(server, mayBegin);
-    const listener = await openControl(path, acceptee, {
-      ...{ clock, publish },
-      received: received?.take({ is: "control" }, `unix:${path}`)?.descriptor,
+    const opened = await OperatorSocket.open(path, {
+      ...{ clock: this.#clock, publish, received, mayBegin },
+      server: () => this.#controlServer(),
     });
-    if (typeof listener === "string") {
-      if (!isDefault) return `Cannot listen on ${path}: ${listener} (option control)`;
-      publish({ type: "control.missing", path, reason: listener });
-      return undefined;
-    }
-    this.#control = { server, listener };
-    this.#controlPath = path;
-    listener.finished.catch((error) =>
-      publish({ type: "proxy.faulted", reason: `the control socket ended: ${describe(error)}` })
-    );
+    if (opened instanceof OperatorSocket) this.#control = opened;
+    else if (!isDefault) return `Cannot listen on ${path}: ${opened} (option control)`;
+    else publish({ type: "control.missing", path, reason: opened });
   }
 
   async #readToken(
@@ -301,40 +282,27 @@ export class Reports implements AsyncDisposable {
     if (passed !== undefined && admin !== undefined) {
       found.push({ owner: { is: "admin" }, address: formatAddress(admin), ...passed });
     }
-    const descriptor = this.#control?.listener.descriptor;
-    if (descriptor !== undefined) {
-      const address = `unix:${this.#controlPath}`;
-      found.push({ owner: { is: "control" }, address, descriptor });
-    }
-    return found;
+    return [...found, ...this.#control?.listeners() ?? []];
   }
 
-  /** Accepts nobody any more, because another process does. Answers under way are still given. */
+  /**
+   * Accepts nobody any more, because another process does. Kept connections and live feeds end, so that their clients
+   * come to that one; answers under way are still given.
+   */
   leave(): void {
-    this.#isLeft = true;
+    this.#stop.abort();
     this.#listener?.leave();
-    this.#control?.listener.leave();
+    this.#control?.leave();
   }
 
   /** Ends the live feeds and sends the last notices and log lines, within a bounded time. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#listener?.[Symbol.asyncDispose]();
-    await this.#endControl();
+    await this.#control?.[Symbol.asyncDispose]();
     await this.#webhooks[Symbol.asyncDispose]();
     await this.#store?.[Symbol.asyncDispose]();
     await Promise.race([this.#log.flushed(), sleep(this.#clock, LAST_LINES_MS)]);
-  }
-
-  async #endControl(): Promise<void> {
-    if (this.#control === undefined) return;
-    const { server, listener } = this.#control;
-    const cut = this.#isLeft ? new AbortController() : undefined;
-    // The caller of the upgrade still waits for its answer.
-    const cancel = this.#clock.after(LAST_ANSWERS_MS, () => cut?.abort());
-    await server.end(cut?.signal);
-    cancel();
-    await listener[Symbol.asyncDispose]();
   }
 
   #settings(services: readonly ServiceView[]): AdminSettings {
