@@ -60,7 +60,10 @@ export function manualPage(): string {
     ".SH SIGNALS",
     ...term("SIGTERM, SIGINT", "Stop accepting and let sessions end; a second one ends at once."),
     ...term("SIGUSR2", "Go back to the best upstream that is up."),
-    ...term("SIGHUP", "Open the access logs again; without such a file it ends the program."),
+    ...term(
+      "SIGHUP",
+      "Read the config again and put it into force, as the command reload does, and open the access logs again.",
+    ),
     ".SH EXIT STATUS",
     ...term("0", "It ended as requested."),
     ...term("1", "It could not listen, or a part of it failed."),
