@@ -146,10 +146,11 @@ export class Takeover implements Disposable {
       if (message.type !== "parcel") return count;
       const { id, service, kind } = message;
       const goOn = receive(service, { kind, content, descriptors });
-      const failed = await this.#channel.send({ type: "got", id, isTaken: goOn !== undefined });
-      // The old process keeps a connection of which it does not hear, so that goes on here only when this was said.
-      if (goOn === undefined || failed !== undefined) closeDescriptors(descriptors);
+      // Said before: if this process ends in between, the old one goes on with a connection of which it did not hear.
+      await this.#channel.send({ type: "got", id, isTaken: goOn !== undefined });
+      if (goOn === undefined) closeDescriptors(descriptors);
       else {
+        // Also if the old one does not hear it any more: it is gone, or has given the connection up.
         goOn();
         count++;
       }

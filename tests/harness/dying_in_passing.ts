@@ -1,6 +1,6 @@
 /**
  * The real proxy as the new process of an upgrade, in which something happens when it receives a connection: TEST_PASSING
- * says to whom (`new`, `old`), at which connection, counted from 1, and whether `before` or `after` the answer.
+ * says to whom (`new`, `old`, or `slow`: the new one is stopped), at which connection, counted from 1, and whether `before` or `after` the answer.
  */
 import { Takeover } from "../../src/upgrade/takeover.ts";
 
@@ -9,6 +9,7 @@ const [victim, at, moment] = (Deno.env.get("TEST_PASSING") ?? "").split(" ");
 function die(): void {
   if (victim === "old") Deno.kill(Deno.ppid, "SIGKILL");
   if (victim === "new") Deno.kill(Deno.pid, "SIGKILL");
+  if (victim === "slow") Deno.kill(Deno.pid, "SIGSTOP");
 }
 
 const { receiveConnections } = Takeover.prototype;

@@ -155,6 +155,23 @@ if (isLinux) {
   }
 
   testWithPrograms(
+    "sessions that a new process takes late go on, also if the old one does not wait for it",
+    [],
+    async () => {
+      const env = { TEST_PASSING: "slow 4 before" };
+      await using made = await upgradable({ relay: "splice", workers: "1" }, env)({});
+      const { it } = made;
+      const sessions = await sessionsOf(it.proxy.address, 8);
+      const before = it.pid;
+      assertEquals((await it.upgrade(await it.executable(PASSING))).status, 200);
+      await untilGone([String(before)]);
+      Deno.kill(it.pid, "SIGCONT");
+      assertEquals(await countAnswering(sessions), sessions.length);
+      for (const session of sessions) session.close();
+    },
+  );
+
+  testWithPrograms(
     "sessions for which the new process has no descriptors stay in the old one and go on",
     [],
     async () => {
