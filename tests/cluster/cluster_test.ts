@@ -6,9 +6,22 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { type Member, ProxyCluster } from "./proxy_cluster.ts";
+import { Writer } from "./writer.ts";
 
 function clusterTest(name: string, run: () => Promise<void>): void {
   testWithPrograms(`cluster: ${name}`, ["etcd", "flock"], run);
+}
+
+/** One writer for each proxy. */
+function writersOf({ members }: ProxyCluster): Writer[] {
+  return members.map(({ proxy }, index) => new Writer(proxy.address, `w${index}`));
+}
+
+/** Ends the writers, and resolves with the breaches of the rules in the whole history. */
+async function breaches(cluster: ProxyCluster, writers: readonly Writer[]): Promise<string[]> {
+  await Promise.all(writers.map((each) => each[Symbol.asyncDispose]()));
+  assert(writers.some(({ acknowledged }) => acknowledged.length > 0));
+  return await cluster.breaches(writers);
 }
 
 /** Resolves when all of `members` send their clients to `upstream`. */
@@ -26,6 +39,7 @@ async function serve(members: readonly Member[], upstream: string): Promise<void
 
 clusterTest("one proxy decides, all follow, and its trigger runs once", async () => {
   await using cluster = await ProxyCluster.start(3);
+  const writers = writersOf(cluster);
   const { first, second, members } = cluster;
   await serve(members, first.name);
   await first.kill();
@@ -38,13 +52,14 @@ clusterTest("one proxy decides, all follow, and its trigger runs once", async ()
   ]);
   const epochs = await Promise.all(members.map(async (each) => (await each.state()).epoch));
   assertEquals(new Set(epochs), new Set([begun.at(-1)!.epoch]));
-  assertEquals(await cluster.breaches(), []);
+  assertEquals(await breaches(cluster, writers), []);
 });
 
 clusterTest(
   "kill -9 of the leader while its trigger runs: it ends, and another proxy resumes",
   async () => {
     await using cluster = await ProxyCluster.start(3);
+    const writers = writersOf(cluster);
     const { first, second, members, folder } = cluster;
     const leader = await cluster.leader();
     await folder.write("seconds", "20");
@@ -61,12 +76,13 @@ clusterTest(
       event === "resume" && what === "end"
     );
     assert(resumed.epoch > begun.epoch && resumed.proxy !== begun.proxy);
-    assertEquals(await cluster.breaches(), []);
+    assertEquals(await breaches(cluster, writers), []);
   },
 );
 
 clusterTest("SIGSTOP of the leader for longer than its lease while a trigger runs", async () => {
   await using cluster = await ProxyCluster.start(3);
+  const writers = writersOf(cluster);
   const { first, second, members, folder } = cluster;
   const leader = await cluster.leader();
   await folder.write("seconds", "20");
@@ -78,13 +94,14 @@ clusterTest("SIGSTOP of the leader for longer than its lease while a trigger run
   leader.proxy.signal("SIGCONT");
   await serve(members, second.name);
   await cluster.triggered(({ event, what }) => event === "resume" && what === "end");
-  assertEquals(await cluster.breaches(), []);
+  assertEquals(await breaches(cluster, writers), []);
 });
 
 clusterTest(
   "a leader that etcd does not hear stops leading, serves on, and promotes nothing",
   async () => {
     await using cluster = await ProxyCluster.start(3);
+    const writers = writersOf(cluster);
     const { first, second, members } = cluster;
     const cut = await cluster.leader();
     cut.cut("there");
@@ -98,7 +115,7 @@ clusterTest(
     assertEquals((await cut.state()).active, first.name);
     cut.heal();
     await serve(members, second.name);
-    assertEquals(await cluster.breaches(), []);
+    assertEquals(await breaches(cluster, writers), []);
   },
 );
 
@@ -106,6 +123,7 @@ clusterTest(
   "without etcd nothing is promoted, and a failover follows as soon as it is back",
   async () => {
     await using cluster = await ProxyCluster.start(2);
+    const writers = writersOf(cluster);
     const { first, second, members, etcd } = cluster;
     for (const member of etcd.members) await member.kill();
     for (const { proxy } of members) await proxy.event("coordinator.lost");
@@ -115,12 +133,13 @@ clusterTest(
     for (const member of etcd.members) member.start();
     await serve(members, second.name);
     for (const { proxy } of members) await proxy.event("coordinator.reached");
-    assertEquals(await cluster.breaches(), []);
+    assertEquals(await breaches(cluster, writers), []);
   },
 );
 
 clusterTest("etcd may lose a member, also the one that leads it", async () => {
   await using cluster = await ProxyCluster.start(2);
+  const writers = writersOf(cluster);
   const { first, second, members, etcd } = cluster;
   for (const member of etcd.members) {
     await member.kill();
@@ -130,13 +149,14 @@ clusterTest("etcd may lose a member, also the one that leads it", async () => {
   }
   await first.kill();
   await serve(members, second.name);
-  assertEquals(await cluster.breaches(), []);
+  assertEquals(await breaches(cluster, writers), []);
 });
 
 clusterTest(
   "a proxy that alone sees the active upstream down says so, and it stays active",
   async () => {
     await using cluster = await ProxyCluster.start(3);
+    const writers = writersOf(cluster);
     const { first, members, folder } = cluster;
     const leader = await cluster.leader();
     await folder.write(`cut-${members.indexOf(leader)}-${first.name}`, "");
@@ -146,12 +166,13 @@ clusterTest(
     await folder.write(`cut-${members.indexOf(other)}-${first.name}`, "");
     const { second } = cluster;
     await serve(members, second.name);
-    assertEquals(await cluster.breaches(), []);
+    assertEquals(await breaches(cluster, writers), []);
   },
 );
 
 clusterTest("an order given to any proxy counts for all", async () => {
   await using cluster = await ProxyCluster.start(2);
+  const writers = writersOf(cluster);
   const { second, members } = cluster;
   const leader = await cluster.leader();
   const follower = members.find((each) => each !== leader)!;
@@ -168,7 +189,7 @@ clusterTest("an order given to any proxy counts for all", async () => {
   await serve(members, second.name);
   const [refused, why] = await follower.control.order("switchover?to=nobody:1&wait=true");
   assertEquals([refused, why.outcome], [409, "refused"]);
-  assertEquals(await cluster.breaches(), []);
+  assertEquals(await breaches(cluster, writers), []);
 });
 
 clusterTest("a proxy with another list of upstreams is seen and said", async () => {

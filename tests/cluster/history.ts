@@ -1,11 +1,14 @@
 /**
- * Checks the history of a cluster: what its triggers wrote down, and which writes of clients were taken. The
+ * Checks the history of a cluster: what its triggers wrote down, and the writes that clients got acknowledged. The
  * rules are those that the documentation promises.
  */
 
-/** One line of a trigger: it begins, it ends by itself, or it found another one running. */
+/**
+ * One line of a trigger: it begins, it ends by itself, it found another one running, or its fence was lower than
+ * the one that the primary was made with.
+ */
 export interface TriggerLine {
-  readonly what: "begin" | "end" | "overlap";
+  readonly what: "begin" | "end" | "overlap" | "refused";
   /** The run of the proxy that began it. */
   readonly proxy: string;
   readonly event: string;
@@ -13,13 +16,6 @@ export interface TriggerLine {
   readonly epoch: number;
   readonly fence: number;
   /** Milliseconds since 1970. */
-  readonly at: number;
-}
-
-/** A write of a client that an upstream has taken and acknowledged. */
-export interface Write {
-  readonly upstream: string;
-  readonly id: string;
   readonly at: number;
 }
 
@@ -37,13 +33,14 @@ export function readTriggers(text: string): TriggerLine[] {
 }
 
 /** The breaches of the rules, a sentence each. */
-export function breachesOf(lines: readonly TriggerLine[], writes: readonly Write[] = []): string[] {
+export function breachesOf(lines: readonly TriggerLine[]): string[] {
   const found: string[] = [];
   const begun = new Map<number, TriggerLine>();
   let last: TriggerLine | undefined;
   for (const line of lines) {
     const { what, epoch, fence, proxy } = line;
     if (what === "overlap") found.push(`epoch ${epoch} began while another trigger was running`);
+    if (what === "refused") found.push(`the fence of epoch ${epoch} was refused`);
     if (what !== "begin") continue;
     const before = begun.get(epoch);
     if (before !== undefined && before.proxy !== proxy) {
@@ -57,19 +54,11 @@ export function breachesOf(lines: readonly TriggerLine[], writes: readonly Write
     begun.set(epoch, line);
     last = line;
   }
-  return [...found, ...staleWrites(lines, writes)];
+  return found;
 }
 
-/**
- * Writes that an upstream took after the triggers for another one had ended. Their clients were on a stale
- * primary.
- */
-function staleWrites(lines: readonly TriggerLine[], writes: readonly Write[]): string[] {
-  const ended = lines.filter(({ what }) => what === "end");
-  return writes.flatMap(({ upstream, id, at }) => {
-    const now = ended.findLast((line) => line.at <= at);
-    return now === undefined || now.to === upstream
-      ? []
-      : [`write ${id} went to ${upstream} after epoch ${now.epoch} had moved to ${now.to}`];
-  });
+/** The acknowledged writes that are missing in the data of the server that is the primary now. */
+export function lostWrites(acknowledged: readonly string[], data: string): string[] {
+  const there = new Set(data.split("\n"));
+  return acknowledged.filter((id) => !there.has(id)).map((id) => `write ${id} is lost`);
 }

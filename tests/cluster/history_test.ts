@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { breachesOf, readTriggers } from "./history.ts";
+import { breachesOf, lostWrites, readTriggers } from "./history.ts";
 
 const GOOD = `begin p1-x-1 start a 1 5 1000
 end p1-x-1 start a 1 5 1100
@@ -8,11 +8,7 @@ end p2-x-2 failover b 2 9 2100
 `;
 
 Deno.test("a history that keeps the rules has no breach", () => {
-  const writes = [
-    { upstream: "a", id: "1", at: 1_500 },
-    { upstream: "b", id: "2", at: 2_200 },
-  ];
-  assertEquals(breachesOf(readTriggers(GOOD), writes), []);
+  assertEquals(breachesOf(readTriggers(GOOD)), []);
 });
 
 Deno.test("each broken rule is named", () => {
@@ -28,8 +24,12 @@ Deno.test("each broken rule is named", () => {
     breach("begin p3-x-1 failover a 1 12 3000\n").includes("epoch 1 came after 2"),
     true,
   );
-  assertEquals(
-    breachesOf(readTriggers(GOOD), [{ upstream: "a", id: "7", at: 2_500 }]),
-    ["write 7 went to a after epoch 2 had moved to b"],
-  );
+  assertEquals(breach("refused p3-x-3 resume a 3 8 2050\n"), [
+    "the fence of epoch 3 was refused",
+  ]);
+});
+
+Deno.test("a write that was acknowledged and is not there is lost", () => {
+  assertEquals(lostWrites(["a-1", "a-2"], "a-2\na-3\n"), ["write a-1 is lost"]);
+  assertEquals(lostWrites(["a-2"], "a-2\na-3\n"), []);
 });

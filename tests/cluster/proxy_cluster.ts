@@ -10,8 +10,9 @@ import { Folder } from "../harness/folder.ts";
 import { type Proxy, spawnProxy } from "../harness/proxy.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
-import { breachesOf, readTriggers, type TriggerLine, type Write } from "./history.ts";
+import { breachesOf, lostWrites, readTriggers, type TriggerLine } from "./history.ts";
 import { Way } from "./way.ts";
+import type { Writer } from "./writer.ts";
 
 const RECORDER = new URL("./recorder_program.ts", import.meta.url).pathname;
 
@@ -24,18 +25,26 @@ type Flags = Readonly<Record<string, string | true>>;
 export class Recorder implements AsyncDisposable {
   readonly name: string;
   readonly #port = unusedPort();
-  readonly #file: string;
+  readonly #folder: Folder;
   #child: Child | undefined;
 
-  constructor(file: string) {
+  constructor(folder: Folder) {
     this.name = `127.0.0.1:${this.#port}`;
-    this.#file = file;
+    this.#folder = folder;
+  }
+
+  /** All that was written to it. */
+  async data(): Promise<string> {
+    return await this.#folder.read(`store-${this.name}`).catch(() => "");
   }
 
   async start(): Promise<void> {
     const begun = Promise.withResolvers<void>();
     this.#child = new Child(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", "--no-check", RECORDER, String(this.#port), this.#file],
+      args: [
+        ...["run", "-A", "--quiet", "--no-check", RECORDER, this.name, String(this.#port)],
+        ...[this.#folder.at(`store-${this.name}`), this.#folder.at("primary")],
+      ],
       onOut: () => begun.resolve(),
     });
     await withTestDeadline("a recorder", begun.promise);
@@ -43,15 +52,6 @@ export class Recorder implements AsyncDisposable {
 
   async kill(): Promise<void> {
     await this.#child?.kill();
-  }
-
-  /** The writes that it took. */
-  async writes(): Promise<Write[]> {
-    const text = await Deno.readTextFile(this.#file).catch(() => "");
-    return text.split("\n").filter((line) => line !== "").map((line) => {
-      const [id, at] = line.split(" ");
-      return { upstream: this.name, id: id!, at: Number(at) };
-    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,14 +89,25 @@ export class Member implements AsyncDisposable {
   }
 }
 
-/** The trigger: it notes what happens, and takes as long as the file `seconds` says. */
+/**
+ * The trigger: it notes what happens, makes its host the primary if its fence is not too low, takes as long as
+ * the file `seconds` says, and copies what the other server has.
+ */
 const TRIGGER = `exec 9>>lock
 note() {
   echo "$1 $FAILOVER_EVENT_ID $FAILOVER_EVENT $FAILOVER_TO $FAILOVER_EPOCH $FAILOVER_FENCE $(date +%s%3N)" >>runs
 }
 flock -n 9 || { note overlap; exit 9; }
+seen=$(cut -d' ' -f2 primary 2>/dev/null)
+[ "$FAILOVER_FENCE" -ge "\${seen:-0}" ] || { note refused; exit 3; }
 note begin
+echo "$FAILOVER_TO $FAILOVER_FENCE" >primary.new
+mv primary.new primary
 sleep "$(cat seconds)"
+touch "store-$FAILOVER_TO"
+for store in store-*; do
+  [ "$store" = "store-$FAILOVER_TO" ] || grep -vxFf "store-$FAILOVER_TO" "$store" >missing && cat missing >>"store-$FAILOVER_TO"
+done
 note end`;
 
 export class ProxyCluster implements AsyncDisposable {
@@ -114,7 +125,7 @@ export class ProxyCluster implements AsyncDisposable {
   static async start(count: number, flags: Flags = {}): Promise<ProxyCluster> {
     const folder = await Folder.make();
     await folder.write("seconds", "0.1");
-    const [first, second] = [new Recorder(folder.at("first")), new Recorder(folder.at("second"))];
+    const [first, second] = [new Recorder(folder), new Recorder(folder)];
     const [etcd, trigger] = await Promise.all([
       EtcdCluster.start(3),
       folder.script("trigger.sh", TRIGGER),
@@ -130,12 +141,17 @@ export class ProxyCluster implements AsyncDisposable {
   }
 
   /** Starts one more proxy; its check passes unless there is a file `cut-NUMBER-ADDRESS`. */
-  async add(flags: Flags = {}, upstreams = [this.first, this.second]): Promise<Member> {
-    const number = this.members.length;
+  async add(
+    flags: Flags = {},
+    upstreams = [this.first, this.second],
+    number = this.members.length,
+    bind?: string,
+  ): Promise<Member> {
     const ways = this.etcd.members.map(({ address }) => new Way(address));
     const control = await Control.make();
     const check = await this.folder.script(`check-${number}.sh`, `[ ! -e "cut-${number}-$1" ]`);
     const proxy = spawnProxy({
+      ...bind === undefined ? {} : { bind },
       upstreams,
       flags: {
         "coordinator": `etcd://${ways.map(({ address }) => address).join(",")}/test`,
@@ -148,8 +164,16 @@ export class ProxyCluster implements AsyncDisposable {
       },
     });
     const member = new Member(proxy, ways, control);
-    this.members.push(member);
+    this.members[number] = member;
     return member;
+  }
+
+  /** Starts the proxy `number`, which has ended, again at the same address. */
+  async restart(number: number): Promise<Member> {
+    const old = this.members[number]!;
+    const { address } = old.proxy;
+    await old[Symbol.asyncDispose]();
+    return await this.add({}, undefined, number, address);
   }
 
   /** The proxy that leads; waits for one. */
@@ -177,10 +201,13 @@ export class ProxyCluster implements AsyncDisposable {
     return (await this.triggers()).find(is)!;
   }
 
-  /** The breaches of the rules in the whole history. */
-  async breaches(): Promise<string[]> {
-    const writes = [...await this.first.writes(), ...await this.second.writes()];
-    return breachesOf(await this.triggers(), writes.sort((a, b) => a.at - b.at));
+  /** The breaches of the rules in the whole history; `writers` have ended. */
+  async breaches(writers: readonly Writer[] = []): Promise<string[]> {
+    const [name] = (await this.folder.read("primary")).split(" ");
+    const primary = [this.first, this.second].find((each) => each.name === name)!;
+    const acknowledged = writers.flatMap((each) => each.acknowledged);
+    const lost = lostWrites(acknowledged, await primary.data());
+    return [...breachesOf(await this.triggers()), ...lost];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
