@@ -1,5 +1,5 @@
 /**
- * `deno task cluster-faults [COUNT] [--seed N] [--jobs N]`: runs random schedules of faults against three real proxies
+ * `deno task cluster [COUNT] [--seed N] [--jobs N]`: runs random schedules of faults against three real proxies
  * and three real etcd (`tests/cluster/schedule.ts`), two at a time, and prints what happened. With `--write` the
  * table goes into `.github/docs/cluster.md`. A schedule takes about 40 s. Exit code 1 if a rule was broken.
  */

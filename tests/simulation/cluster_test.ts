@@ -1,7 +1,7 @@
 import { chosenSeed } from "../../src/base/testing/dice.ts";
 import { SimulatedCluster } from "./cluster.ts";
 
-/** Schedules of one run. `deno task simulate-cluster` runs a hundred thousand. */
+/** Schedules of one run. `deno task simulate` runs a hundred thousand. */
 const COUNT = chosenSeed === undefined
   ? Number(Deno.env.get("FAILOVER_CLUSTER_SCHEDULES") ?? 100)
   : 1;
