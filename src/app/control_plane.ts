@@ -8,9 +8,7 @@ import type {
   ServiceCounters,
   ServiceView,
   UpstreamRequestTimes,
-  WorstDetection,
 } from "../admin/view.ts";
-import type { Clock } from "../base/clock.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
@@ -20,21 +18,24 @@ import type { Policy, State } from "../failover/state.ts";
 import type { Input } from "../failover/steps.ts";
 import { phaseForChecks, trustedFor } from "../failover/trust.ts";
 import type { Upstream } from "../failover/upstream.ts";
-import { allOf } from "../health/all_of.ts";
 import { Checker, type CheckerContext, type CheckerSettings, DOUBT_MS } from "../health/checker.ts";
 import { guardStandstill } from "../health/standstill.ts";
-import { scriptProbe } from "../hooks/check.ts";
-import { KILL_GRACE_MS } from "../hooks/program.ts";
-import { TriggerFiles } from "../hooks/trigger_files.ts";
-import { ProgramTriggers } from "../hooks/trigger.ts";
-import type { CheckPace } from "../incidents/recording.ts";
+import type { TriggerFiles } from "../hooks/trigger_files.ts";
 import { checkClockOf } from "./check_clock.ts";
+import {
+  hasSameTriggers,
+  paceOf,
+  policyOf,
+  probeKeyOf,
+  probeMaxOf,
+  triggerFilesOf,
+  triggersOf,
+  wholeProbeOf,
+  worstDetection,
+} from "./control_parts.ts";
 import { Drills, type DrillsContext, NO_PROGRAMS } from "./drills.ts";
 import { Membership } from "./membership.ts";
 import type { ServiceContext } from "./service.ts";
-
-/** How many milliseconds a probe may exceed its deadlines: more than it takes to kill a program. */
-const PROBE_SLACK_MS = 2 * KILL_GRACE_MS + 1_000;
 
 /** The parts that differ between the modes. */
 export interface ControlPlaneParts {
@@ -167,7 +168,7 @@ export class ControlPlane implements AsyncDisposable {
       ...{ clock, publish, programs, instance },
       policy: this.#policy,
       state: () => this.state,
-      probe: probeOf(this.#config, this.#parts.probe, this.#context),
+      probe: wholeProbeOf(this.#config, this.#parts.probe, this.#context),
       probeMaxMs: probeMaxOf(this.#config),
       findTriggers: () => this.#triggerFiles?.current() ?? Promise.resolve(NO_PROGRAMS),
     };
@@ -177,7 +178,8 @@ export class ControlPlane implements AsyncDisposable {
     const [config, context, { upstreams, probe }] = [this.#config, this.#context, this.#parts];
     return [{
       upstreams,
-      probe: probeOf(config, probe, context),
+      probe: wholeProbeOf(config, probe, context),
+      probeKey: probeKeyOf(config),
       connection: guardStandstill(probe, config.checkTimeout),
       intervalMs: config.checkInterval,
       doubtMs: DOUBT_MS,
@@ -313,88 +315,4 @@ export class ControlPlane implements AsyncDisposable {
     // No other proxy may lead before the triggers of this one have ended.
     await this.#membership?.leave();
   }
-}
-
-function paceOf({ checkInterval }: ServiceConfig): CheckPace {
-  return { steadyMs: checkInterval, doubtMs: DOUBT_MS };
-}
-
-function probeMaxOf({ checkTimeout, checkScriptTimeout }: ServiceConfig): number {
-  return checkTimeout + checkScriptTimeout + PROBE_SLACK_MS;
-}
-
-/** Loaded when somebody looks at it. */
-async function worstDetection(config: ServiceConfig): Promise<readonly WorstDetection[]> {
-  const { explain } = await import("../explain/explain.ts");
-  return explain(config, { triggers: 0 }).faults
-    .filter(({ worstMs }) => worstMs !== Infinity)
-    .map(({ name, worstMs }) => ({ fault: name, ms: worstMs }));
-}
-
-function probeOf(config: ServiceConfig, bare: Probe, context: ServiceContext): Probe {
-  const probe = guardStandstill(bare, config.checkTimeout);
-  if (config.checkHost === undefined) return probe;
-  const settings = {
-    path: config.checkHost,
-    timeoutMs: config.checkScriptTimeout,
-    service: config.name,
-  };
-  const program = scriptProbe(settings, context.programs, context.publish);
-  return allOf(probe, guardStandstill(program, config.checkScriptTimeout + 2 * KILL_GRACE_MS));
-}
-
-function hasSameTriggers(one: ServiceConfig, other: ServiceConfig): boolean {
-  return one.onFailover === other.onFailover && one.triggerTimeout === other.triggerTimeout &&
-    one.onTriggerFailure === other.onTriggerFailure;
-}
-
-function triggerFilesOf({ onFailover }: ServiceConfig, clock: Clock): TriggerFiles | undefined {
-  return onFailover === undefined ? undefined : new TriggerFiles(onFailover, clock);
-}
-
-function triggersOf(
-  config: ServiceConfig,
-  context: ServiceContext,
-  files: TriggerFiles | undefined,
-  membership: Membership | undefined,
-): Triggers {
-  if (config.onFailover === undefined) return { run: () => Promise.resolve({ how: "ran" }) };
-  const settings = {
-    path: config.onFailover,
-    timeoutMs: config.triggerTimeout,
-    goOn: config.onTriggerFailure === "continue",
-    service: config.name,
-    warnings: context.triggerWarnings,
-    ...membership === undefined ? {} : { guard: () => membership.guard() },
-  };
-  const find = files === undefined ? undefined : () => files.current();
-  return new ProgramTriggers(settings, context.programs, context.publish, find);
-}
-
-function policyOf(
-  config: ServiceConfig,
-  parts: ControlPlaneParts,
-  { instance, drainMs }: ServiceContext,
-): Policy {
-  // A service with a trigger or a check program probably has a state, as a database has, which clients
-  // must not change on two servers at the same time.
-  const hasState = config.mode === "tcp" &&
-    (config.onFailover !== undefined || config.checkHost !== undefined);
-  return {
-    rise: config.recoverThreshold,
-    fall: config.failThreshold,
-    holdMs: config.hold,
-    holdWhile: config.holdWhile,
-    failback: config.failback,
-    damping: config.failbackDamping,
-    maxBackoffMs: config.maxBackoff,
-    sessionsOnDown: config.sessionsOnDown,
-    sessionsOnMove: config.sessionsOnMove ?? (hasState ? "cut" : "drain"),
-    graceMs: config.grace,
-    drainMs,
-    onTriggerFailure: config.onTriggerFailure,
-    triggers: parts.triggers,
-    failOpen: parts.failOpen,
-    instance,
-  };
 }

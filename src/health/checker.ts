@@ -19,6 +19,8 @@ import { unlessStoodStill } from "./standstill.ts";
 export interface CheckerSettings {
   readonly upstreams: readonly Upstream[];
   readonly probe: Probe;
+  /** Says what `probe` checks: with another text, a check that is under way begins anew. */
+  readonly probeKey?: string;
   /** The quick part of `probe`: whether the upstream accepts connections. It may run beside `probe`. */
   readonly connection: Probe;
   /** The interval in milliseconds, at the steady pace. */
@@ -129,6 +131,8 @@ class Schedule {
   #stage = 0;
   /** True from a request for a check until that check begins. */
   #wanted = false;
+  /** The check under way is not the one that the settings ask for. */
+  #isOutdated = false;
   #probing = new AbortController();
   /** Tries a connection, once, beside the check under way; undefined while there is none. */
   #connectBeside: (() => void) | undefined;
@@ -149,8 +153,16 @@ class Schedule {
     this.#connectBeside?.();
   }
 
-  /** The check that is under way goes on; the time of the next one follows the new interval. */
+  /**
+   * The time of the next check follows the new interval. A check that is under way goes on, unless it would not be the
+   * same now: it may hang for as long as the old options allow.
+   */
   configure(upstream: Upstream, settings: CheckerSettings, context: CheckerContext): void {
+    if (settings.probeKey !== this.#settings.probeKey && this.#rest === undefined) {
+      this.#isOutdated = true;
+      this.#connectBeside = undefined;
+      this.#probing.abort();
+    }
     const isSamePace = settings.intervalMs === this.#settings.intervalMs &&
       settings.doubtMs === this.#settings.doubtMs;
     this.#upstream = upstream;
@@ -180,11 +192,12 @@ class Schedule {
 
   async #live(): Promise<void> {
     while (!this.#stopped) {
-      this.#wanted = false;
+      this.#wanted = this.#isOutdated = false;
       this.#startedAt = this.#context.clock.now();
       this.#stage = this.#context.stage();
       const result = await this.#check();
       if (this.#stopped) return;
+      if (this.#isOutdated) continue;
       this.#context.post(
         this.#upstream.name,
         this.#wanted ? { ...result, overtaken: true } : result,

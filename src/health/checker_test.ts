@@ -294,6 +294,16 @@ Deno.test("another interval holds for the check that is due next", async () => {
   assertEquals(fixture.checker.nextAt("a"), 700);
 });
 
+Deno.test("a check that is under way begins anew if it would be another one now", async () => {
+  await using fixture = await Fixture.begin();
+  await fixture.clock.advance(100);
+  await fixture.configure({ probeKey: "other" });
+  assertEquals([fixture.asked, fixture.cancelled], [["a@0", "a@100"], 1]);
+  assertEquals(fixture.posted, []);
+  await fixture.configure({ probeKey: "other", intervalMs: 3_000 });
+  assertEquals(fixture.cancelled, 1);
+});
+
 Deno.test("another probe is used for the next check", async () => {
   await using fixture = await Fixture.begin();
   await fixture.answer();
