@@ -4,10 +4,11 @@ import { measureChecks } from "./checks.ts";
 import { type BenchOptions, measure, type Result } from "./compare.ts";
 import { type Figure, type Goal, ratio, type Section } from "./goals.ts";
 import { startHttpProxy } from "./http_proxies.ts";
+import { startHttpsProxy } from "./https_proxies.ts";
 import { beside, light, paced50, pacedNew } from "./latency.ts";
 import { startProxy } from "./proxies.ts";
 import { placeOf, type Trait, type TraitResult } from "./traits.ts";
-import { bulk1, bulk16, connect50, small50, type Work } from "./work.ts";
+import { bulk1, bulk16, connect50, handshake50, secure50, small50, type Work } from "./work.ts";
 
 /** One of our modes compared with HAProxy in the same mode. */
 interface Duel {
@@ -17,6 +18,7 @@ interface Duel {
 
 const TCP: Duel = { ours: "splice", start: startProxy };
 const HTTP: Duel = { ours: "failover", start: startHttpProxy };
+const HTTPS: Duel = { ours: "failover", start: startHttpsProxy };
 
 /** A goal for our value divided by HAProxy's. */
 function most(title: string, max: number): Goal {
@@ -41,6 +43,8 @@ export const SECTIONS: readonly Section[] = [
   trait("http-connect-p99", HTTP, pacedNew, [
     { title: "HTTP, a new connection each: p99 at half of HAProxy's peak", unit: "×" },
   ]),
+  work("https-small", HTTPS, secure50, "HTTPS small, kept connections", 0.9, 1.2),
+  work("https-connect", HTTPS, handshake50, "HTTPS, a full handshake for each request", 0.9, 1.2),
   trait("light", HTTP, light, [
     most("HTTP, one client, a request each 2 ms: p50", 1),
     most("HTTP, one client, a request each 2 ms: p90", 1),

@@ -59,6 +59,7 @@ export function requests(
   connections: number,
   kept: boolean,
   path = "/",
+  scheme: "http" | "https" = "http",
 ): Work {
   return {
     name,
@@ -73,7 +74,7 @@ export function requests(
         // A late answer shows in the rate; one that never arrives is an error.
         ...["wrk", "-t1", `-c${connections}`, `-d${seconds}`, "--timeout", "10s"],
         ...(kept ? [] : ["-H", "Connection: close"]),
-        `http://127.0.0.1:${port}${path}`,
+        `${scheme}://127.0.0.1:${port}${path}`,
       ];
       const text = await run(program!, args);
       const rate = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
@@ -134,6 +135,23 @@ export const bulk16 = bulk(16);
 export const small50 = requests("small50", "small requests, 50 kept connections", 50, true);
 
 export const connect50 = requests("connect", "a new connection for each request", 50, false);
+
+export const secure50 = requests(
+  "https-small",
+  "small requests over TLS, 50 kept connections",
+  50,
+  true,
+  "/",
+  "https",
+);
+export const handshake50 = requests(
+  "https-connect",
+  "a new connection over TLS for each request",
+  50,
+  false,
+  "/",
+  "https",
+);
 
 /** The works of the TCP benchmark. */
 export const WORKS: readonly Work[] = [
