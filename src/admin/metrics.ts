@@ -81,12 +81,16 @@ export function metricsText(
 }
 
 function countFamilies(views: readonly ServiceView[]): string[] {
-  return COUNTER_ROWS.flatMap(([key, { metric, kind, help }]) => {
-    if (metric === undefined) return [];
-    const samples = views.flatMap((view): Sample[] => {
-      const count = view.counters()[key];
-      return count === undefined ? [] : [[{ service: view.name }, count]];
-    });
+  const counts = views.map((view) => ({ service: view.name, counters: view.counters() }));
+  return COUNTER_ROWS.flatMap(([, { metric, kind, help }], at) => {
+    if (metric === undefined || metric === COUNTER_ROWS[at - 1]?.[1].metric) return [];
+    const rows = COUNTER_ROWS.filter(([, row]) => row.metric === metric);
+    const samples = counts.flatMap(({ service, counters }) =>
+      rows.flatMap(([key, { labels }]): Sample[] => {
+        const count = counters[key];
+        return count === undefined ? [] : [[{ service, ...labels }, count]];
+      })
+    );
     return [family(`failover_${metric}`, kind!, help!, samples)];
   });
 }

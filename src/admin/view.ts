@@ -2,6 +2,7 @@
  * What the admin endpoints see of one service: plain functions and values, so that they need not know the
  * data plane. Everything is read on request; nothing is copied in advance.
  */
+import { HTTP2_RULES } from "../base/http2_rules.ts";
 import type { Histogram } from "../base/histogram.ts";
 import { isUp } from "../failover/health.ts";
 import type { ClusterReport } from "../failover/cluster.ts";
@@ -106,7 +107,21 @@ interface CounterRow {
   readonly metric?: string;
   readonly kind?: "counter" | "gauge";
   readonly help?: string;
+  /** Of a metric that several counts have in common, whose rows follow one another. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
+
+type Http2Rows = { readonly [C in keyof typeof HTTP2_RULES]: CounterRow };
+
+/** One row for each rule of HTTP/2 that a client can break. */
+const HTTP2_ROWS = Object.fromEntries(
+  Object.entries(HTTP2_RULES).map(([key, rule]): [string, CounterRow] => [key, {
+    metric: "http2_rules_broken_total",
+    kind: "counter",
+    help: "Rules of HTTP/2 that clients broke, so that a request or a connection was ended.",
+    labels: { rule },
+  }]),
+) as Http2Rows;
 
 /**
  * The counts that a data plane may keep, and their metrics. The keys in snake_case are those of the state
@@ -194,6 +209,7 @@ export const COUNTER_METRICS = {
     kind: "counter",
     help: "Bytes sent from upstreams to clients.",
   },
+  ...HTTP2_ROWS,
   /** The longest that any client waited for an upstream; the metrics have a histogram instead. */
   longestHoldMs: {},
 } as const satisfies Record<string, CounterRow>;

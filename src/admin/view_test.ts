@@ -44,8 +44,8 @@ Deno.test("a service is on a backup if that serves, or served last", async () =>
 });
 
 Deno.test("each metric of a counter has one name", () => {
-  const names = COUNTER_ROWS.map(([, { metric }]) => metric).filter((metric) =>
-    metric !== undefined
+  const names = COUNTER_ROWS.flatMap(([, { metric, labels }]) =>
+    metric === undefined ? [] : [`${metric} ${labels?.rule}`]
   );
   assertEquals(new Set(names).size, names.length);
 });

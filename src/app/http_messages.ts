@@ -3,6 +3,7 @@
  * Plain data, for `postMessage`. Part of the composition root.
  */
 import type { ClientTables } from "../net/client_limit.ts";
+import { HTTP2_RULES } from "../base/http2_rules.ts";
 import type { Address } from "../base/address.ts";
 import type { HttpConfig } from "../config/options.ts";
 import type { Target } from "../config/http_kinds.ts";
@@ -119,6 +120,7 @@ export const HTTP_COUNTERS = [
   "handshakes",
   "resumed",
   "handshakesFailed",
+  ...Object.keys(HTTP2_RULES) as (keyof typeof HTTP2_RULES)[],
 ] as const;
 
 /** A thread died: its exchanges are lost. Returns how many there were. */

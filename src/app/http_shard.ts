@@ -5,6 +5,7 @@
  */
 import { settlesWithin } from "../base/deadline.ts";
 import type { Address } from "../base/address.ts";
+import { http2Counts } from "../base/http2_rules.ts";
 import type { HttpConfig } from "../config/options.ts";
 import { Histogram, HOLD_BOUNDS } from "../base/histogram.ts";
 import type { AccessLog } from "../gateway/access_log.ts";
@@ -56,6 +57,8 @@ export const httpShard: ShardKind = {
 const NAME_FRESH_MS = 1_000;
 /** How long all connections without a request may take to pass to another process, in milliseconds. */
 const PASS_MS = 5_000;
+
+const NO_BREACHES = http2Counts(new Map());
 
 class HttpShard implements Shard {
   readonly #context: ShardContext;
@@ -226,6 +229,8 @@ class HttpShard implements Shard {
     const { counters } = this.#context;
     const [inside, atPort] = [this.#gateway.counters(), this.#listening?.counters()];
     const now: Record<(typeof HTTP_COUNTERS)[number], number> = {
+      ...NO_BREACHES,
+      ...atPort,
       ...inside,
       accepted: atPort?.accepted ?? 0,
       overLimit: atPort?.overLimit ?? 0,

@@ -172,7 +172,6 @@ export const FAULTS = {
     nothingSent: false,
     hard: true,
     words: "broke a rule of HTTP/2",
-    status: 400,
   },
   slowReader: { side: "client", nothingSent: false, hard: false, words: "client reads too slowly" },
   // HTTP, toward the upstream

@@ -6,6 +6,8 @@
  * Upstreams are identified by the operator's text for them. Times are in milliseconds.
  */
 
+import type { Http2Rule } from "../base/http2_rules.ts";
+
 /**
  * What moved traffic: the first choice at the start, a forced move, an automatic return, or an operator's
  * order. `resume` repeats a promotion that another proxy of the cluster has begun and not finished.
@@ -235,6 +237,8 @@ export type Event =
   | { type: "client.limited"; client: string; max: number; count: number }
   /** TLS handshakes of clients failed; `count` for this reason since the last event about it, the last one of `client`. */
   | { type: "handshake.failed"; client: string; reason: string; count: number }
+  /** A client broke a rule of HTTP/2, and a request or its connection ended; `count` for this rule since the last event. */
+  | { type: "http2.broken"; client: string; rule: Http2Rule; reason: string; count: number }
   | { type: "sessions.cut"; upstream: string; count: number; kept: number; reason: string }
   /** `upstream` is missing if the client got none. */
   | { type: "session.failed"; upstream?: string; client: string; reason: string }

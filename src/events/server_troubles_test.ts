@@ -51,3 +51,25 @@ Deno.test("the limit of connections is published", () => {
   troubles.onFull(8);
   assertEquals(events, [{ type: "limit.reached", limit: "connections", max: 8 }]);
 });
+
+Deno.test("broken rules of HTTP/2 are counted one by one, with one event in ten seconds for each", async () => {
+  const { clock, events, troubles } = build();
+  const resets = () => troubles.onBroken("resets", "too many frames: resets", "10.0.0.1");
+  resets();
+  resets();
+  troubles.onBroken("other", "size of PING", "10.0.0.2");
+  await clock.advance(10_000);
+  resets();
+  const broken = { type: "http2.broken", client: "10.0.0.1", rule: "resets" } as const;
+  const reason = "too many frames: resets";
+  assertEquals(events, [
+    { ...broken, reason, count: 1 },
+    { ...broken, client: "10.0.0.2", rule: "other", reason: "size of PING", count: 1 },
+    { ...broken, reason, count: 2 },
+  ]);
+  assertEquals([troubles.http2.http2Resets, troubles.http2.http2Other, troubles.refused], [
+    3,
+    1,
+    0,
+  ]);
+});

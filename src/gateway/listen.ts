@@ -5,6 +5,7 @@
 import { type Address, formatAddress } from "../base/address.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Fault } from "../base/fault.ts";
+import type { Http2Counts } from "../base/http2_rules.ts";
 import type { Semaphore } from "../base/semaphore.ts";
 import { withDeadline } from "../base/deadline.ts";
 import type { Publish } from "../events/events.ts";
@@ -74,7 +75,7 @@ export interface ListenContext {
 }
 
 /** Counts of one port since it was opened. */
-export interface ListenCounters {
+export interface ListenCounters extends Http2Counts {
   /** Connections so far. */
   readonly accepted: number;
   /** Requests refused by the server itself. */
@@ -141,7 +142,7 @@ export async function listen(
   const binding = { received, ...socketMode === undefined ? {} : { socketMode } };
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
-  const { onError, onFull } = troubles;
+  const { onBroken, onError, onFull } = troubles;
   const { clientLimit } = context;
   const logging = { accessLog: context.accessLog };
   const onFault = (fault: Fault, peer: string) => {
@@ -174,7 +175,7 @@ export async function listen(
   const announced = Announced.of(settings, context);
   const secure = tls === undefined
     ? undefined
-    : await httpsOn(context, { ...common, serve, publish, connectionsMax });
+    : await httpsOn(context, { ...common, onBroken, serve, publish, connectionsMax });
   const server: Server = secure === undefined
     ? serverFor(undefined, clientLimit)
     : serverFor(secure);
@@ -236,7 +237,7 @@ function listeningOn(
       const overLimit = clientLimit?.refused ?? 0;
       const unannounced = announced?.count ?? 0;
       const ofServer = { accepted: server.accepted, refused, overLimit, unannounced, faulted };
-      return { ...ofServer, handshakes, resumed, handshakesFailed: failed };
+      return { ...ofServer, handshakes, resumed, handshakesFailed: failed, ...troubles.http2 };
     },
     passed: () => port.passed?.(),
     passIdle: (pass) => server.passIdle(pass),

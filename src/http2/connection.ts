@@ -3,6 +3,7 @@
  * read, sends what it has printed, and serves its requests.
  */
 import { Fault } from "../base/fault.ts";
+import type { Http2Rule } from "../base/http2_rules.ts";
 import type { BodyRules } from "../http1/body.ts";
 import type { Fields } from "../http1/fields.ts";
 import type { HeadLimits } from "../http1/head.ts";
@@ -45,8 +46,8 @@ export interface Http2Owner {
   streamEnded(): void;
   /** There is something in `out`, to be sent soon. */
   outputReady(): void;
-  /** The client has broken a rule, and only one stream of it ends. */
-  streamBroken(fault: Fault): void;
+  /** The client has broken a rule, and only one stream of it ends; `words`: for a person. */
+  streamBroken(rule: Http2Rule, words: string): void;
 }
 
 /** The window of the connection, in bytes: what all its unused bodies together may take. */
@@ -140,7 +141,7 @@ export class Http2Connection {
   /** Counts a frame of a kind that is limited. */
   spend(kind: FloodKind): void {
     if (this.#guard.spend(kind, this.settings.deadlines.now)) return;
-    throw new ConnectionError(ERROR.enhanceYourCalm, `too many frames: ${kind}`);
+    throw new ConnectionError(ERROR.enhanceYourCalm, `too many frames: ${kind}`, kind);
   }
 
   /** The stream with this number, if it is not over. */
@@ -187,7 +188,7 @@ export class Http2Connection {
     const stream = this.find(id);
     if (stream === undefined) this.putReset(id, error);
     else stream.reset(error, fault);
-    this.#owner.streamBroken(fault);
+    this.#owner.streamBroken("other", words);
   }
 
   /** Takes a setting, RFC 9113 section 6.5.2. The others have no effect: we push nothing and keep no table. */
@@ -282,9 +283,9 @@ export class Http2Connection {
     for (const stream of this.#streams.slice()) stream.tick(now);
   }
 
-  /** For a stream: the client has done something for which it ends. */
-  broken(fault: Fault): void {
-    this.#owner.streamBroken(fault);
+  /** For a stream: the client has opened no window in time. */
+  windowsTooSlow(words: string): void {
+    this.#owner.streamBroken("slow_windows", words);
   }
 
   /** The connection has ended: so have all its streams. */

@@ -67,7 +67,11 @@ export class HeaderBlocks {
   /** A CONTINUATION frame has come for the block that is incomplete. */
   continued(flags: number, bytes: Bytes, start: number, end: number): void {
     if (++this.#frames > CONTINUATIONS_MAX) {
-      throw new ConnectionError(ERROR.enhanceYourCalm, "too many frames: CONTINUATION");
+      throw new ConnectionError(
+        ERROR.enhanceYourCalm,
+        "too many frames: CONTINUATION",
+        "continuations",
+      );
     }
     if (start === end) this.#connection.spend("empty");
     this.#append(bytes, start, end);
@@ -83,7 +87,7 @@ export class HeaderBlocks {
     const length = this.#length + end - start;
     // A block that is so long before it is decoded is never short enough after that.
     if (length > this.#limits.headBytesMax) {
-      throw new ConnectionError(ERROR.enhanceYourCalm, "a head is too large");
+      throw new ConnectionError(ERROR.enhanceYourCalm, "a head is too large", "head_size");
     }
     if (length > this.#block.length) {
       const grown = new Uint8Array(Math.max(length, this.#block.length * 2));

@@ -3,6 +3,7 @@
  * nothing of listeners and TLS: whoever has found that a client speaks HTTP/2 gives its connection here.
  */
 import type { Fault } from "../base/fault.ts";
+import type { Http2Rule } from "../base/http2_rules.ts";
 import { Slab } from "../base/slab.ts";
 import type { BufferedConnOptions } from "../http1/buffered_conn.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../http1/server_limits.ts";
@@ -22,7 +23,9 @@ export interface Http2ServerOptions {
   readonly handler: (exchange: StreamExchange) => Promise<void> | Task;
   /** True for the path of a request that is answered although the limit is reached. */
   readonly isReserved: (path: string) => boolean;
-  /** Called for each request or connection that failed. Must not throw. */
+  /** Called for each rule that a client has broken, and for which a request or a connection ends. Must not throw. */
+  readonly onBroken: (rule: Http2Rule, words: string, peer: string) => void;
+  /** Called for each request that failed. Must not throw. */
   readonly onFault: (fault: Fault, peer: string) => void;
   /** Called for all other errors; each has ended its exchange or its connection. Must not throw. */
   readonly onError: (error: unknown, peer: string) => void;
@@ -42,18 +45,20 @@ export class Http2Server {
   readonly settings: ConnectionSettings;
   readonly handler: Http2ServerOptions["handler"];
   readonly isReserved: (path: string) => boolean;
-  readonly onFault: (fault: Fault, peer: string) => void;
-  readonly onError: (error: unknown, peer: string) => void;
+  readonly onBroken: Http2ServerOptions["onBroken"];
+  readonly onFault: Http2ServerOptions["onFault"];
+  readonly onError: Http2ServerOptions["onError"];
   readonly #connections = new Slab<Member>();
   #draining = false;
   #changed: (() => void) | undefined;
 
   constructor(options: Http2ServerOptions) {
     const limits = this.limits = { ...SERVER_LIMITS, ...options.limits };
-    const { deadlines, handler, isReserved, onFault, onError } = options;
+    const { deadlines, handler, isReserved, onBroken, onFault, onError } = options;
     this.deadlines = deadlines;
     this.handler = handler;
     this.isReserved = isReserved;
+    this.onBroken = onBroken;
     this.onFault = onFault;
     this.onError = onError;
     const { writeMs, bodyMs, bodyRateMin, headBytesMax, fieldsMax } = limits;

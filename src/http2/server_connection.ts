@@ -3,6 +3,7 @@
  * requests, and sends the frames.
  */
 import { Fault, faultOf, FAULTS, statusOf } from "../base/fault.ts";
+import type { Http2Rule } from "../base/http2_rules.ts";
 import { BufferedConn, type BufferedConnEvents, type Filler } from "../http1/buffered_conn.ts";
 import { reasonOf } from "../http1/fetch_app.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
@@ -143,7 +144,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   #broken(error: unknown): void {
     if (error instanceof ConnectionError) {
       const fault = new Fault("http2Broken", error.words);
-      this.#server.onFault(fault, this.#peer);
+      this.streamBroken(error.rule, error.words);
       // To a client that speaks another protocol, frames would be garbage.
       if (!this.#protocol.hasPreface) return this.#close();
       return this.#finish(error.code, error.words, fault);
@@ -233,8 +234,8 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     if (this.#endsWhenIdle || this.#io.atEnd) this.#finish(ERROR.noError);
   }
 
-  streamBroken(fault: Fault): void {
-    this.#server.onFault(fault, this.#peer);
+  streamBroken(rule: Http2Rule, words: string): void {
+    this.#server.onBroken(rule, words, this.#peer);
   }
 
   outputReady(): void {
@@ -276,7 +277,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     if (now >= this.#lingerBy) return this.#close();
     if (this.#isEnding) return;
     this.#protocol.tick(now);
-    if (now >= this.#headBy) this.#late(new Fault("requestTimeout"));
+    if (now >= this.#headBy) this.#headLate();
     else if (now >= this.#idleBy) this.#finish(ERROR.noError);
     else if (now >= this.#lastCallBy) this.#lastCallOver();
   }
@@ -289,9 +290,10 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     else this.#protocol.goAway(true);
   }
 
-  #late(fault: Fault): void {
-    this.#server.onFault(fault, this.#peer);
-    this.#finish(ERROR.enhanceYourCalm, "", fault);
+  #headLate(): void {
+    const words = "a head was not complete in time";
+    this.streamBroken("slow_head", words);
+    this.#finish(ERROR.enhanceYourCalm, words, new Fault("requestTimeout"));
   }
 
   /** Says why, sends what is printed, and closes it. */

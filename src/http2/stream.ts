@@ -189,9 +189,9 @@ export class Stream implements StreamBodyEvents {
       const { deadlines, writeMs } = this.connection.settings;
       this.sendBy = deadlines.in(writeMs);
     } else if (now >= this.sendBy) {
-      const fault = new Fault("slowReader", "no window for the response");
-      this.connection.broken(fault);
-      this.reset(ERROR.cancel, fault);
+      const words = "no window for the response";
+      this.connection.windowsTooSlow(words);
+      this.reset(ERROR.cancel, new Fault("slowReader", words));
     }
   }
 

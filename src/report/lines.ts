@@ -212,6 +212,12 @@ export const ROWS: LineRows<Event["type"]> = {
       `client ${e.client} was answered ${e.status}: ${e.reason}` +
       (e.count === 1 ? "" : ` (${e.count} such requests since the last line)`),
   },
+  "http2.broken": {
+    level: "info",
+    line: (e) =>
+      `client ${e.client} broke a rule of HTTP/2: ${e.reason}` +
+      (e.count === 1 ? "" : ` (${e.count} times since the last line)`),
+  },
   "session.failed": {
     level: "warn",
     line: (e) => {

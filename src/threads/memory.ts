@@ -9,7 +9,7 @@ import { newSemaphoreCells, type SemaphoreCells } from "./shared_semaphore.ts";
 export type SharedCounters = Float64Array<SharedArrayBuffer>;
 
 /** The most counters that a shard may have. */
-const COUNTERS_MAX = 24;
+const COUNTERS_MAX = 40;
 /** Index of the result of the last order to count, after the counters of the shard. */
 export const BUSY = COUNTERS_MAX - 1;
 /** Behind the counters: how long clients waited for an upstream. */

@@ -1,5 +1,6 @@
 /** HTTP/2 for clients: the server of `http2/` with the handler, the limits and the reports of a gateway. */
 import type { Fault } from "../../base/fault.ts";
+import type { Http2Rule } from "../../base/http2_rules.ts";
 import { Http2Server } from "../../http2/server.ts";
 import type { Conn } from "../../net/conn.ts";
 import type { Deadlines } from "../../net/deadlines.ts";
@@ -14,6 +15,8 @@ export interface Http2Parts {
   readonly serve: Serve;
   /** True for the path of a request that is answered although the limit is reached. */
   readonly isReserved: (path: string) => boolean;
+  /** Called for each rule that a client has broken. */
+  readonly onBroken: (rule: Http2Rule, words: string, peer: string) => void;
   /** Called for each request that was refused. */
   readonly onFault: (fault: Fault, peer: string) => void;
   /** Called for all other errors; each has ended its exchange. */

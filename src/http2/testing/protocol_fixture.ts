@@ -1,6 +1,7 @@
 /** The protocol of one connection without I/O: a test feeds it and sees what it answers. */
 import { ManualClock } from "../../base/clock.ts";
 import type { Fault } from "../../base/fault.ts";
+import type { Http2Rule } from "../../base/http2_rules.ts";
 import { ReadBuffer } from "../../http1/read_buffer.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { Http2Connection, type Http2Owner } from "../connection.ts";
@@ -51,8 +52,8 @@ export class ProtocolFixture implements Http2Owner {
 
   outputReady(): void {}
 
-  streamBroken(fault: Fault): void {
-    this.broken.push(fault.message);
+  streamBroken(rule: Http2Rule, words: string): void {
+    this.broken.push(`${rule}: ${words}`);
   }
 
   /**

@@ -17,14 +17,21 @@ import {
   requestFields,
 } from "./frames.ts";
 
+/** What a client needs of its connection: `Deno.Conn` has it, too. */
+export interface Wire {
+  read(buffer: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  close(): void;
+}
+
 /** A client of a test. */
-export class FrameClient {
-  readonly conn: FakeConn;
+export class FrameClient<C extends Wire = FakeConn> {
+  readonly conn: C;
   readonly blocks = new BlockReader();
   #sending = Promise.resolve();
   #received: Bytes = new Uint8Array(0);
 
-  constructor(conn: FakeConn) {
+  constructor(conn: C) {
     this.conn = conn;
   }
 
@@ -103,6 +110,7 @@ export function http2Fixture(
     handler,
     limits,
     isReserved: (path) => path === "/own",
+    onBroken: (rule) => faults.push(`broken: ${rule}`),
     onFault: (fault) => faults.push(fault.fault),
     onError: (error) => errors.push(error),
   });

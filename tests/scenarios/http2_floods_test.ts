@@ -1,0 +1,62 @@
+/** Clients of HTTP/2 that break its rules on purpose, and the real program. */
+import { assert, assertEquals } from "@std/assert";
+import { FLAG, FRAME } from "../../src/http2/frames.ts";
+import { bytes, frame, headers, joined } from "../../src/http2/testing/frames.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
+import { tlsTest } from "../gateway/certificate.ts";
+import { flood, http2Client } from "../harness/http2_client.ts";
+import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+const portOf = ({ address }: WebProxy) => Number(address.split(":")[1]);
+const CANCEL = bytes(0, 0, 0, 8);
+const many = (count: number, one: (at: number) => Uint8Array) =>
+  joined(Array.from({ length: count }, (_, at) => one(at)));
+
+/** By the rule that each of them breaks. */
+const FLOODS: Readonly<Record<string, (round: number) => Uint8Array>> = {
+  // CVE-2023-44487: requests that are taken back at once.
+  resets: (round) =>
+    many(50, (at) => {
+      const id = (round * 50 + at) * 2 + 1;
+      return joined([headers(id), frame(FRAME.resetStream, 0, id, CANCEL)]);
+    }),
+  answered: () => many(50, () => frame(FRAME.ping, 0, 0, "12345678")),
+  empty: (round) =>
+    round === 0 ? headers(1, FLAG.endHeaders, "POST") : many(50, () => frame(FRAME.data, 0, 1)),
+  ignored: () => many(100, () => frame(0xbe, 0, 0)),
+  windows: () => many(100, () => frame(FRAME.windowUpdate, 0, 0, bytes(0, 0, 0, 1))),
+  head_size: (round) =>
+    frame(round === 0 ? FRAME.headers : FRAME.continuation, 0, 1, new Uint8Array(8_000)),
+  continuations: (round) =>
+    frame(round === 0 ? FRAME.headers : FRAME.continuation, 0, 1, bytes(0x82)),
+  other: () => frame(FRAME.ping, 0, 0, "1234567"),
+};
+
+tlsTest(
+  "each flood of frames ends its connection, with one line and a count of its own",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    const admin = `127.0.0.1:${unusedPort()}`;
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay, admin };
+    await using proxy = await startWebProxy({ primary, flags });
+    const kept = await http2Client(portOf(proxy), tls.cert);
+    for (const [rule, bytesOf] of Object.entries(FLOODS)) {
+      const client = await http2Client(portOf(proxy), tls.cert);
+      assert(await flood(client, bytesOf, 400), rule);
+      const { client: peer } = await proxy.event("http2.broken", { rule: new RegExp(`^${rule}$`) });
+      assertEquals(peer, "127.0.0.1");
+    }
+    // Whoever keeps the rules has noticed nothing.
+    await kept.get(1);
+    assertEquals((await kept.response()).body, "primary");
+    kept.conn.close();
+    const scrape = await (await fetch(`http://${admin}/__failover/metrics`)).text();
+    for (const rule of Object.keys(FLOODS)) {
+      const line = `failover_http2_rules_broken_total{service="http",rule="${rule}"} 1`;
+      assert(scrape.split("\n").includes(line), `${line}\n${scrape}`);
+    }
+    assertEquals([proxy.events("proxy.faulted"), proxy.events("request.refused")], [[], []]);
+    assertEquals(await proxy.stop(), 0);
+  },
+);
