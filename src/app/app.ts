@@ -236,7 +236,7 @@ async function fleetOf(
 function takeOrders(
   inForce: InForce,
   fleet: Fleet,
-  { reports, state, accessLogs, readAgain, orders, version, startedAs, control }: Shared,
+  { reports, state, accessLogs, readAgain, orders, version, startedAs, control, manager }: Shared,
 ): { readonly reloader: Reloader; readonly replacement: Replacement } {
   const clock = realClock;
   const publish = reports.events.scope("");
@@ -254,10 +254,12 @@ function takeOrders(
     ownListeners: () => reports.listeners(),
   });
   reports.upgrade = (order) => replacement.order(order);
-  reports.reload = (order) => reloader.reload(order);
+  const reload: typeof reports.reload = (order) =>
+    order.dryRun ? reloader.reload(order) : manager.reload(() => reloader.reload(order));
+  reports.reload = reload;
   orders.onReloadOrder(() => {
     accessLogs.reopen();
-    void reloader.reload({ dryRun: false, by: "SIGHUP" });
+    void reload({ dryRun: false, by: "SIGHUP" });
   });
   orders.onFailbackOrder(() =>
     fleet.services.forEach((service) => service.view.order({ name: "failback" }, BY_SIGNAL))

@@ -29,6 +29,8 @@ export class OperatorSocket implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #server: LazyServer;
   readonly #listener: LocalListener;
+  /** The socket and its file are the service manager's. */
+  readonly #isLent: boolean;
   /** The end of the connections, when another process has the socket; and what cuts them. */
   #left: Promise<void> | undefined;
   readonly #cut = new AbortController();
@@ -39,27 +41,41 @@ export class OperatorSocket implements AsyncDisposable {
     const { clock, publish, received, mayBegin } = parts;
     const server = new LazyServer(parts.server);
     const acceptee = mayBegin === undefined ? server : new Gate(server, mayBegin);
-    const own = received?.take({ is: "control" }, `unix:${path}`)?.descriptor;
-    const listener = await openControl(path, acceptee, { clock, publish, received: own });
+    const own = received?.take({ is: "control" }, `unix:${path}`);
+    const listener = await openControl(path, acceptee, {
+      ...{ clock, publish },
+      received: own?.descriptor,
+    });
     if (typeof listener === "string") return listener;
     listener.finished.catch((error) =>
       publish({ type: "proxy.faulted", reason: `the control socket ended: ${describe(error)}` })
     );
-    return new OperatorSocket(path, clock, server, listener);
+    return new OperatorSocket(path, clock, server, { listener, isLent: own?.isLent === true });
   }
 
-  private constructor(path: string, clock: Clock, server: LazyServer, listener: LocalListener) {
+  private constructor(
+    path: string,
+    clock: Clock,
+    server: LazyServer,
+    { listener, isLent }: { readonly listener: LocalListener; readonly isLent: boolean },
+  ) {
     this.#path = path;
     this.#clock = clock;
     this.#server = server;
     this.#listener = listener;
+    this.#isLent = isLent;
   }
 
   /** The socket, for another process; none where it cannot be handed over. */
   listeners(): readonly PassedListener[] {
     const { descriptor } = this.#listener;
     if (descriptor === undefined) return [];
-    return [{ owner: { is: "control" }, address: `unix:${this.#path}`, descriptor }];
+    return [{
+      owner: { is: "control" },
+      address: `unix:${this.#path}`,
+      descriptor,
+      isLent: this.#isLent,
+    }];
   }
 
   /** Accepts nobody any more, because another process does. Answers under way are still given. */
@@ -75,6 +91,7 @@ export class OperatorSocket implements AsyncDisposable {
       this.#cut.abort();
       await this.#left;
     }
+    if (this.#isLent) this.#listener.leave();
     await this.#listener[Symbol.asyncDispose]();
   }
 }

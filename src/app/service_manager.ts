@@ -78,9 +78,14 @@ export class ServiceManager implements Disposable {
     this.#notifier?.ready(takesOver ? Deno.pid : undefined);
   }
 
-  /** A reload begins; `ready` must follow. */
-  reloading(): void {
+  /** Carries a reload out, of which the manager knows the beginning and the end. */
+  async reload<T>(work: () => Promise<T>): Promise<T> {
     this.#notifier?.reloading();
+    try {
+      return await work();
+    } finally {
+      this.#notifier?.ready();
+    }
   }
 
   /** The process begins to end. */

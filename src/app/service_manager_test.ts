@@ -24,7 +24,7 @@ Deno.test("without a service manager nothing is received, told or warned of", as
   const events = new EventStream(new ManualClock(), { keep: 9 });
   manager.follow(events, () => []);
   manager.ready();
-  manager.reloading();
+  assertEquals(await manager.reload(() => Promise.resolve("done")), "done");
   manager.stopping();
   manager.handOver(7);
   assertEquals([manager.received, events.recent], [undefined, []]);

@@ -5,8 +5,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { connectTo } from "../harness/client.ts";
+import { untilGone } from "../harness/child.ts";
+import { runCommand } from "../harness/command.ts";
 import { Folder } from "../harness/folder.ts";
-import { type Proxy, spawnProxy, startProxy } from "../harness/proxy.ts";
+import { Upgradable } from "../harness/upgradable.ts";
+import { type Flags, type Proxy, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { ENGINES, scenario, testWithPrograms } from "../harness/scenario.ts";
 import { TestServiceManager } from "../harness/service_manager.ts";
 import { startUpstream } from "../harness/upstream.ts";
@@ -215,6 +218,96 @@ if (isLinux) {
     assertEquals(await waiting, Array(CLIENTS).fill("primary"));
     assertEquals(second.events("config.warned", { warning: /socket|descriptor/ }), []);
     assertEquals(await second.stop(), 0);
+  });
+}
+
+for (const relay of isLinux ? ENGINES : []) {
+  testWithPrograms(
+    `[${relay}] sockets of the service manager stay its own through an upgrade and a restart after it`,
+    needs,
+    async () => {
+      await using upstream = await startUpstream({ says: "primary" });
+      using manager = new TestServiceManager();
+      const bind = manager.listen("clients");
+      const place = manager.notifySocket(`@failover-test-${crypto.randomUUID()}`);
+      const start = (flags: Flags) =>
+        manager.start((under) =>
+          spawnProxy({
+            upstreams: [upstream],
+            bind,
+            flags: { ...flags, relay },
+            env: { NOTIFY_SOCKET: place, WATCHDOG_USEC: "500000" },
+            under,
+          })
+        );
+      {
+        await using it = await Upgradable.start(async (flags) => {
+          const proxy = start(flags);
+          await proxy.event("port.opened");
+          return proxy;
+        });
+        await manager.message(/^READY=1$/);
+        const old = it.pid;
+        assertEquals((await it.upgrade()).status, 200);
+        // Both say so: the old one is heard where only the main process is.
+        await manager.message(new RegExp(`^MAINPID=${it.pid}$`));
+        await manager.message(new RegExp(`^READY=1\nMAINPID=${it.pid}$`));
+        await untilGone([String(old)]);
+        await manager.message(/^WATCHDOG=1$/, manager.messages.length);
+        assertEquals(await it.proxy.ask(), "primary");
+        Deno.kill(it.pid, "SIGKILL");
+        await untilGone([String(it.pid)]);
+      }
+      const waiting = await connectTo(bind);
+      await waiting.say("who");
+      await using proxy = start({});
+      assertEquals(await waiting.line(), "primary");
+      waiting.close();
+      assertEquals(await proxy.stop(), 0);
+    },
+  );
+}
+
+if (isLinux) {
+  testWithPrograms(
+    "commands wait as well while the proxy restarts, and the socket's file stays",
+    needs,
+    async () => {
+      await using folder = await Folder.make();
+      await using upstream = await startUpstream({ says: "primary" });
+      using manager = new TestServiceManager();
+      const bind = manager.listen("clients");
+      const path = folder.at("control.sock");
+      manager.listen("control", path);
+      const start = () =>
+        manager.start((under) =>
+          spawnProxy({ upstreams: [upstream], bind, flags: { control: path }, under })
+        );
+      const first = start();
+      await first.event("promotion.finished");
+      assertEquals((await runCommand(["status", "--control", path])).code, 0);
+      await first.kill();
+      const waiting = runCommand(["status", "--control", path]);
+      await using second = start();
+      // Nobody serves yet when it is asked first.
+      assert((await waiting).code <= 2);
+      assertEquals(second.events("config.warned", { warning: /socket|descriptor/ }), []);
+      assertEquals(await second.stop(), 0);
+      assert((await Deno.lstat(path)).isSocket);
+    },
+  );
+
+  testWithPrograms("the service manager knows when a reload begins and ends", [], async () => {
+    await using upstream = await startUpstream({ says: "primary" });
+    using manager = new TestServiceManager();
+    const place = manager.notifySocket(`@failover-test-${crypto.randomUUID()}`);
+    await using proxy = await startProxy({ upstreams: [upstream], env: { NOTIFY_SOCKET: place } });
+    await manager.message(/^READY=1$/);
+    const before = manager.messages.length;
+    proxy.signal("SIGHUP");
+    await manager.message(/^RELOADING=1\nMONOTONIC_USEC=\d+$/, before);
+    await manager.message(/^READY=1$/, before);
+    assertEquals(await proxy.ask(), "primary");
   });
 }
 
