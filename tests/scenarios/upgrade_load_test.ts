@@ -1,6 +1,6 @@
 /** Clients that come and go, and databases at work, while new processes take over from the running one. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Arrivals } from "../harness/arrivals.ts";
+import { Arrivals, PATIENT } from "../harness/arrivals.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
@@ -37,7 +37,7 @@ async function done(it: Upgradable): Promise<void> {
 loadScenario("no new client is refused, reset or lost while processes take over", async (relay) => {
   await using upstream = await startUpstream({ says: "here" });
   await using it = await Upgradable.start((flags) =>
-    startProxy({ upstreams: [upstream], flags: { ...flags, ...relay } })
+    startProxy({ upstreams: [upstream], flags: { ...PATIENT, ...flags, ...relay } })
   );
   await using clients = new Arrivals(it.proxy.address, PER_SECOND, "here");
   for (let upgrades = 0; upgrades < UPGRADES; upgrades++) {
@@ -54,7 +54,7 @@ for (const fresh of [true, false]) {
   loadScenario(`no request with ${kind} is lost while processes take over`, async (relay) => {
     await using upstream = await WebUpstream.start("here");
     await using it = await Upgradable.start((flags) =>
-      startWebProxy({ primary: upstream, flags: { ...flags, ...relay } })
+      startWebProxy({ primary: upstream, flags: { ...PATIENT, ...flags, ...relay } })
     );
     const count = new SteadyCount();
     const asking = askSteadily(it.proxy.address, 8, { fresh, pauseMs: 20 }, count);
@@ -98,7 +98,7 @@ async function database(relay: Flags) {
   const server = stack.use(await Postgres.alone(folder.at("data")));
   const it = stack.use(
     await Upgradable.start((flags) =>
-      startProxy({ upstreams: [server], flags: { ...flags, ...relay } })
+      startProxy({ upstreams: [server], flags: { ...PATIENT, ...flags, ...relay } })
     ),
   );
   await pgbench(it.proxy.address, ["-i", "-q"]);
