@@ -2,6 +2,7 @@
 import type { Config } from "../config/options.ts";
 import { explain } from "../explain/explain.ts";
 import { explanationJson, explanationText } from "../explain/text.ts";
+import { HELD_MS } from "../failover/cluster.ts";
 import { findTriggers } from "../hooks/find.ts";
 import { type Descriptors, measure } from "../net/descriptors.ts";
 import { starterFor } from "./fleet.ts";
@@ -11,6 +12,8 @@ import { THREAD_DESCRIPTORS, workersOf } from "./threads.ts";
 /** All services of a config, explained for a person or as JSON. */
 export async function explanationOf(config: Config, json: boolean): Promise<string> {
   const clients = await clientsOf(config);
+  const { coordinator, coordinatorLease: leaseMs } = config.process;
+  const shared = coordinator === undefined ? undefined : { leaseMs, heldMs: HELD_MS };
   const services = await Promise.all(config.services.map(async (service, place) => {
     const { onFailover } = service;
     const found = onFailover === undefined ? undefined : await findTriggers(onFailover);
@@ -18,7 +21,7 @@ export async function explanationOf(config: Config, json: boolean): Promise<stri
     const isUnknown = found !== undefined &&
       (found.programs.length === 0 || found.errors.length > 0);
     const triggers = isUnknown ? 1 : found?.programs.length ?? 0;
-    return explain(service, { triggers, clients: clients?.[place] });
+    return explain(service, { triggers, clients: clients?.[place], shared });
   }));
   return json ? explanationJson(services) : explanationText(services);
 }

@@ -31,3 +31,10 @@ Deno.test("each trigger in the folder counts, and one that is not here counts as
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("an explanation knows that several proxies share the decision", async () => {
+  const shared = [...TCP, "--coordinator", "etcd://127.0.0.1:2379/prod", "--coordinator-lease=20s"];
+  assertStringIncludes(await explanationOf(configOf(shared), false), "leader gone");
+  // The proxies hold their clients, and two calls may each meet a dead member.
+  assertEquals(await worstOf(shared) - await worstOf(TCP), 1_000 + 6_000);
+});

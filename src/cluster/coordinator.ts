@@ -10,6 +10,7 @@ import {
   type ClusterView,
   CUT_OFF,
   type Decision,
+  HELD_MS,
   mayLead,
   voteOf,
 } from "../failover/cluster.ts";
@@ -29,8 +30,6 @@ import { viewOf, viewText } from "./cluster_view.ts";
 
 /** How long the service waits for the first answer of etcd before it begins without, in milliseconds. */
 export const FIRST_ANSWER_MS = 5_000;
-/** How long a promotion waits until the other proxies hold their clients, in milliseconds. */
-export const HELD_MS = 1_000;
 /** Pause after a call that failed, in milliseconds. */
 const RETRY_MS = 300;
 /** Changes within this time are read together, in milliseconds. */

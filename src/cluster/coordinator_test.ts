@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { OrderOutcome } from "../failover/orders.ts";
 import type { Promotion } from "../failover/ports.ts";
-import { FIRST_ANSWER_MS, HELD_MS } from "./coordinator.ts";
+import { HELD_MS } from "../failover/cluster.ts";
+import { FIRST_ANSWER_MS } from "./coordinator.ts";
 import { Members, roleOf } from "./testing/membership.ts";
 
 const promotion = (epoch: number, to = "b"): Promotion => ({

@@ -48,6 +48,8 @@ export interface ExplainInput {
   readonly triggers: number;
   /** The most clients for which the process has descriptors, and its limit; undefined if nobody knows. */
   readonly clients?: { readonly max: number; readonly descriptors: number } | undefined;
+  /** Set if several proxies share the decision: the lease, and how long they are waited for; in milliseconds. */
+  readonly shared?: { readonly leaseMs: number; readonly heldMs: number } | undefined;
   /** What a drill measured, in milliseconds, in the place of what is usual. */
   readonly measured?: { readonly choiceMs: number; readonly triggersMs?: number };
 }
@@ -75,6 +77,7 @@ export function explain(config: ServiceConfig, input: ExplainInput): Explanation
   ];
   const rest = afterwards(config, checks, input);
   const faults = kinds.map((kind) => sum(kind, checks, rest));
+  if (input.shared !== undefined) faults.push(leaderGone(input.shared, rest));
   faults.push({
     ...NEVER,
     name: "name service gone",
@@ -199,22 +202,55 @@ function sum(
   return { name, meaning, terms, worstMs: total("worstMs"), usualMs: total("usualMs"), ...noted };
 }
 
+/** etcd ends a lease so long after its time at most, in milliseconds, unless it elects a leader itself. */
+const LEASE_LATE_MS = 1_000;
+
+/** The proxy that leads is lost with the upstream, and the others must wait for the end of its lease. */
+function leaderGone(
+  { leaseMs }: NonNullable<ExplainInput["shared"]>,
+  rest: readonly Term[],
+): FaultEstimate {
+  const lease = {
+    what: "until the lease of the proxy that led has ended (coordinator-lease)",
+    worstMs: leaseMs + LEASE_LATE_MS,
+    usualMs: leaseMs * 0.9,
+  };
+  const terms = [lease, ...rest];
+  const total = (of: "worstMs" | "usualMs") => terms.reduce((all, term) => all + term[of], 0);
+  return {
+    name: "leader gone",
+    meaning: "the proxy that leads is gone together with the active upstream",
+    ...{ terms, worstMs: total("worstMs"), usualMs: total("usualMs") },
+    note: "checks of the other proxies run meanwhile",
+  };
+}
+
+/** The decision is stored where all proxies read it, and they hold their clients. */
+function storing({ shared }: ExplainInput): Term[] {
+  if (shared === undefined) return [];
+  const what = "the decision is stored in etcd, and the other proxies hold their clients";
+  // One call may wait for one endpoint that is dead, and one for another.
+  return [{ what, worstMs: shared.heldMs + shared.leaseMs * 0.3, usualMs: 20 }];
+}
+
 /** From the verdict to the first client. */
 function afterwards(
   { triggerTimeout, triggerMode, onFailover }: ServiceConfig,
   { longestMs }: CheckTimes,
-  { triggers, measured }: ExplainInput,
+  input: ExplainInput,
 ): Term[] {
+  const { triggers, measured } = input;
   const choice: Term = {
     what: "a check of every upstream, after the one under way",
     worstMs: 2 * longestMs,
     usualMs: measured?.choiceMs ?? 0,
   };
-  if (onFailover === undefined || triggerMode === "beside") return [choice];
+  const before = [choice, ...storing(input)];
+  if (onFailover === undefined || triggerMode === "beside") return before;
   const limitMs = triggerTimeout === 0 ? Infinity : triggerTimeout + 2 * KILL_GRACE_MS;
   const count = triggers === 1 ? "the trigger" : `${triggers} triggers, one after another`;
   const limit = triggerTimeout === 0 ? "no trigger-timeout" : "trigger-timeout";
-  return [choice, {
+  return [...before, {
     what: `${count} (${limit}; usually as long as it takes)`,
     worstMs: triggers === 0 ? 0 : triggers * limitMs,
     usualMs: measured?.triggersMs ?? 0,

@@ -83,3 +83,19 @@ Deno.test("an explanation is text for people, and JSON without infinite numbers"
   const [service] = JSON.parse(explanationJson([explained(TCP)]));
   assertEquals(service.faults.at(-1).worstMs, null);
 });
+
+Deno.test("a decision that several proxies share has a term, and the loss of the leader a sum", () => {
+  const loaded = loadWith([...TCP]);
+  assert(loaded.kind === "run");
+  const service = loaded.config.services[0]!;
+  const shared = { leaseMs: 10_000, heldMs: 1_000 };
+  const alone = explain(service, { triggers: 0 });
+  const { faults } = explain(service, { triggers: 0, shared });
+  const worst = (all: typeof faults, name: string) =>
+    all.find((fault) => fault.name === name)!.worstMs;
+  assertEquals(worst(faults, "silent") - worst(alone.faults, "silent"), 1_000 + 3_000);
+  const gone = faults.find(({ name }) => name === "leader gone")!;
+  assertEquals(gone.terms[0]!.worstMs, 11_000);
+  assertEquals(gone.worstMs, gone.terms.reduce((all, term) => all + term.worstMs, 0));
+  assertEquals(alone.faults.some(({ name }) => name === "leader gone"), false);
+});

@@ -11,6 +11,9 @@ import type { MoveKind } from "../events/events.ts";
 import { type Health, isDown, isUp, type Thresholds } from "./health.ts";
 import type { State } from "./state.ts";
 
+/** How long a promotion waits until the other proxies hold their clients, in milliseconds. */
+export const HELD_MS = 1_000;
+
 /** The decision that all proxies share. */
 export interface Decision {
   /** Only grows. */
