@@ -3,11 +3,13 @@
  * is such an option. Part of the composition root.
  */
 import { type Clock, realClock } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
 import { inFileTime } from "../base/file_time.ts";
 import type { Publish } from "../events/events.ts";
 import type { ClusterCoordinator } from "../cluster/coordinator.ts";
 import type { CoordinatedService } from "../cluster/coordinated_service.ts";
-import type { ClientTls } from "../cluster/etcd_client.ts";
+import type { ClientTls, EndpointNames } from "../cluster/etcd_client.ts";
+import { resolver } from "../net/resolve.ts";
 import { quote } from "../config/kinds.ts";
 import type { ProcessConfig } from "../config/options.ts";
 import { yamlKeyOf } from "../config/rows.ts";
@@ -17,6 +19,15 @@ import { whyUnreadable } from "../config/unreadable.ts";
 const CALL_SHARE = 0.15;
 /** Longest file of a password or of certificates, in bytes. */
 const FILE_BYTES_MAX = 1 << 20;
+
+const NAMES: EndpointNames = {
+  async addressesOf(host) {
+    const found = await resolver.resolve(host);
+    return found instanceof Fault ? [] : found;
+  },
+  tried: (host, ip, isConnected) =>
+    isConnected ? resolver.connected(host, ip) : resolver.failed(host, ip),
+};
 
 const FILE_KEYS = [
   "coordinatorPasswordFile",
@@ -77,6 +88,7 @@ export async function coordinationOf(
       ...{ endpoints, prefix: prefixOf(coordinator.cluster, name) },
       ...userOf(config, clock),
       ...isTls ? { tls: () => tlsOf(config, clock) } : {},
+      names: NAMES,
       callMs: Math.round(coordinatorLease * CALL_SHARE),
     }, clock);
     // A service that is restarted is another member.

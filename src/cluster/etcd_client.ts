@@ -26,6 +26,17 @@ export interface ClientTls {
   readonly key?: string;
 }
 
+/**
+ * Looks names up. `fetch` does so as well, but each of its look-ups occupies a thread as long as the name
+ * service is silent, and file operations and programs need these threads too.
+ */
+export interface EndpointNames {
+  /** The addresses of a name, best first; empty if it has none. May stay pending. */
+  addressesOf(host: string): Promise<readonly string[]>;
+  /** A connection to this address was made, or not. */
+  tried(host: string, ip: string, isConnected: boolean): void;
+}
+
 /** Where etcd is, and who we are there. */
 export interface EtcdSettings {
   /** `http://host:port` or `https://host:port`, at least one. */
@@ -36,6 +47,8 @@ export interface EtcdSettings {
   readonly user?: { readonly name: string; readonly password: () => Promise<string> };
   /** Read when a connection is made for the first time, and again after calls have failed. */
   readonly tls?: () => Promise<ClientTls>;
+  /** Looks up the names of endpoints; without it `fetch` does. */
+  readonly names?: EndpointNames;
   /** How long one endpoint may take for one answer, in milliseconds. */
   readonly callMs: number;
 }
@@ -271,7 +284,29 @@ export class EtcdClient implements Etcd, Disposable {
     token = this.#token,
   ): Promise<Response> {
     const client = await (this.#http ??= this.#connectBy());
-    return await fetch(`${endpoint}/v3/${path}`, {
+    const { names } = this.#settings;
+    const url = new URL(`${endpoint}/v3/${path}`);
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const ip = names === undefined ? undefined : await firstAddress(names, host, signal);
+    // A certificate is checked against the name, which is known to have an answer now.
+    if (ip !== undefined && url.protocol === "http:") {
+      url.hostname = ip.includes(":") ? `[${ip}]` : ip;
+    }
+    const response = this.#send(url, body, signal, token, client);
+    if (ip !== undefined) {
+      response.then(() => names?.tried(host, ip, true), () => names?.tried(host, ip, false));
+    }
+    return await response;
+  }
+
+  #send(
+    url: URL,
+    body: object,
+    signal: AbortSignal,
+    token: string | undefined,
+    client: Deno.HttpClient | undefined,
+  ): Promise<Response> {
+    return fetch(url, {
       method: "POST",
       headers: {
         "content-type": "application/json",
@@ -298,6 +333,26 @@ export class EtcdClient implements Etcd, Disposable {
     const client = this.#http;
     this.#http = undefined;
     client?.then((each) => each?.close(), () => {});
+  }
+}
+
+/** The address to try; rejects if there is none, or if the signal is aborted before it is known. */
+async function firstAddress(
+  names: EndpointNames,
+  host: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const silent = Promise.withResolvers<never>();
+  const onAbort = () =>
+    silent.reject(new EtcdError("unreachable", `no address of ${host} in time`));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    if (signal.aborted) onAbort();
+    const [ip] = await Promise.race([names.addressesOf(host), silent.promise]);
+    if (ip !== undefined) return ip;
+    throw new EtcdError("unreachable", `${host} has no address`);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 
