@@ -97,7 +97,7 @@ export async function run(
     await (await import("./inheritance.ts")).Inherited.from(takeover, version);
   using _poolThread = keepPoolThread(realClock);
   const { config, warnings } = given;
-  const plans = await plansOf(config, given.programs);
+  const plans = await plansOf(config, given.programs, startedAs.env);
   using manager = await ServiceManager.from(startedAs.env, config, control?.path);
   const received = inherited?.listeners ?? manager.received;
   const taken = await takenAddresses(plans, config, received);
@@ -243,7 +243,7 @@ function takeOrders(
   const reloader: Reloader = new Reloader(inForce, {
     ...{ clock, publish, fleet, reports, accessLogs, state },
     read: readAgain,
-    plansOf: ({ config, programs }) => plansOf(config, programs),
+    plansOf: ({ config, programs }) => plansOf(config, programs, startedAs.env),
     whyNot: () => replacement.isUnderWay ? "another process is taking over" : undefined,
   });
   const replacement: Replacement = new Replacement({

@@ -25,7 +25,12 @@ export function paceOf({ checkInterval }: ServiceConfig): CheckPace {
 }
 
 /** Options of checks that change no check, but when it is made and what follows from it. */
-const NO_PROBE: ReadonlySet<Key> = new Set(["checkInterval", "failThreshold", "recoverThreshold"]);
+const NO_PROBE: ReadonlySet<Key> = new Set([
+  "checkInterval",
+  "failThreshold",
+  "recoverThreshold",
+  "maxLag",
+]);
 const PROBE_KEYS = KEYS.filter((key) => optionOf(key).group === "Checks" && !NO_PROBE.has(key));
 
 /** A text that differs if a check is another one with these options. */
@@ -103,7 +108,7 @@ export function policyOf(
   // A service with a trigger or a check program probably has a state, as a database has, which clients
   // must not change on two servers at the same time.
   const hasState = config.mode === "tcp" &&
-    (config.onFailover !== undefined || config.checkHost !== undefined);
+    (config.onFailover !== undefined || config.checkHost !== undefined || config.check !== "tcp");
   return {
     rise: config.recoverThreshold,
     fall: config.failThreshold,
@@ -119,6 +124,14 @@ export function policyOf(
     onTriggerFailure: config.onTriggerFailure,
     triggers: parts.triggers,
     failOpen: parts.failOpen,
+    ...rolesOf(config),
     instance,
   };
+}
+
+function rolesOf(config: ServiceConfig): Pick<Policy, "roles"> {
+  if (config.mode !== "tcp" || config.check === "tcp") return {};
+  const { maxLag, promote, onFailover } = config;
+  const promotedBy = promote ? "us" : onFailover === undefined ? "others" : "trigger";
+  return { roles: { maxLag, promotedBy } };
 }

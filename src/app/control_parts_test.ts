@@ -38,3 +38,15 @@ Deno.test("triggers are other ones with another program, time-out or answer to a
   ) assertEquals(hasSameTriggers(one, of("--on-failover", "/p", ...other)), false);
   assertEquals(hasSameTriggers(one, of("--on-failover", "/q")), false);
 });
+
+Deno.test("roles count only for a check that asks a database, and options say who promotes", () => {
+  const rolesWith = (...args: string[]) => policyOf(of(...args), PARTS, CONTEXT).roles;
+  assertEquals("roles" in policyOf(of("--max-lag=1KB"), PARTS, CONTEXT), false);
+  assertEquals(rolesWith("--check=mysql"), { maxLag: undefined, promotedBy: "others" });
+  assertEquals(rolesWith("--check=mysql", "-f", "x")?.promotedBy, "trigger");
+  assertEquals(rolesWith("--check=redis", "--promote", "-f", "x", "--max-lag=1KB"), {
+    maxLag: { bytes: 1_024 },
+    promotedBy: "us",
+  });
+  assertEquals(policyOf(of("--check=redis"), PARTS, CONTEXT).sessionsOnMove, "cut");
+});

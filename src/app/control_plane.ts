@@ -14,7 +14,7 @@ import type { ServiceConfig } from "../config/options.ts";
 import { Controller } from "../failover/controller.ts";
 import type { Memory } from "../failover/memory.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
-import type { Policy, State } from "../failover/state.ts";
+import { activeOf, type Policy, type State } from "../failover/state.ts";
 import type { Input } from "../failover/steps.ts";
 import { phaseForChecks, trustedFor } from "../failover/trust.ts";
 import type { Upstream } from "../failover/upstream.ts";
@@ -45,6 +45,11 @@ export interface ControlPlaneParts {
   readonly probe: Probe;
   readonly triggers: Policy["triggers"];
   readonly failOpen: boolean;
+  /**
+   * Puts the promotion of a server before the triggers, if this program is to promote it. `leftMs` says how long this
+   * proxy may still act as the leader.
+   */
+  readonly promote?: (triggers: Triggers, leftMs: () => number) => Triggers;
   /** Called with each new state, before anything follows from it. */
   readonly onState?: (state: State) => void;
 }
@@ -92,7 +97,7 @@ export class ControlPlane implements AsyncDisposable {
     observer.begin(paceOf(config));
     this.#triggerFiles = triggerFilesOf(config, clock);
     this.#membership = this.#membershipOf(plane, context);
-    this.#triggers = triggersOf(config, context, this.#triggerFiles, this.#membership);
+    this.#triggers = this.#triggersOf(config, context);
     this.#controller = new Controller(parts.upstreams, this.#policy, {
       clock,
       publish,
@@ -146,13 +151,20 @@ export class ControlPlane implements AsyncDisposable {
     return this.#controller.whyNotReconfigured(upstreams);
   }
 
+  /** The promotion of the server, if this program makes it, and then the operator's programs. */
+  #triggersOf(config: ServiceConfig, context: ServiceContext): Triggers {
+    const programs = triggersOf(config, context, this.#triggerFiles, this.#membership);
+    const leftMs = () => this.#membership?.guard()?.leftMs() ?? Infinity;
+    return this.#parts.promote?.(programs, leftMs) ?? programs;
+  }
+
   #replaceTriggers(config: ServiceConfig, context: ServiceContext): void {
     const { onFailover } = this.#config;
     if (onFailover !== config.onFailover) {
       this.#triggerFiles?.[Symbol.dispose]();
       this.#triggerFiles = triggerFilesOf(config, context.clock);
     }
-    this.#triggers = triggersOf(config, context, this.#triggerFiles, this.#membership);
+    this.#triggers = this.#triggersOf(config, context);
   }
 
   /** Triggers of two promotions never overlap, even if they are other ones since a reload. */
@@ -193,6 +205,7 @@ export class ControlPlane implements AsyncDisposable {
           lastChosen: trustedFor(this.state, upstream),
           phase: phaseForChecks(this.state),
           epoch,
+          isDoubted: this.state.health.get(upstream)?.doubt !== "none",
         };
       },
       stage: () => this.state.stage,
@@ -280,6 +293,13 @@ export class ControlPlane implements AsyncDisposable {
   doubt(doubt: Doubt): void {
     this.#membership?.doubted(doubt.upstream);
     this.#controller.post({ type: "doubted", doubt });
+  }
+
+  /** A connection that checks keep to an upstream has ended by itself, so it is asked again at once. */
+  connectionEnded(upstream: string, reason: string): void {
+    const active = activeOf(this.state);
+    if (active?.upstream.name !== upstream) return this.#checker?.now(upstream);
+    this.doubt({ upstream, epoch: active.epoch, hard: true, reason });
   }
 
   /** The view of the service for reports and metrics, with what its data plane counts. */

@@ -30,7 +30,7 @@ export async function explanationOf(config: Config, json: boolean): Promise<stri
 async function clientsOf(config: Config, descriptors: Descriptors | undefined = measure()) {
   if (descriptors === undefined) return undefined;
   const services = await Promise.all(config.services.map(async (service) => ({
-    need: (await starterFor(service)).need,
+    need: (await starterFor(service, {})).need,
     isExplicit: false,
     publish: () => {},
   })));

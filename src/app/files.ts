@@ -61,6 +61,7 @@ export async function checkFiles(
   const checks = config.services.map((service) => new FileCheck(service, clock));
   const found = await Promise.all(checks.map((check) => check.programs()));
   await Promise.all(checks.map((check) => check.http()));
+  await Promise.all(checks.map((check) => check.database()));
   const ofProcess = await Promise.all([
     checkStateDir(config.process),
     checkAdminToken(config.process, clock),
@@ -116,6 +117,17 @@ class FileCheck {
       return found;
     } catch (error) {
       this.#error(key, path, whyUnreadable(error));
+    }
+  }
+
+  /** What is read for each connection to a database: a password, and authorities to trust. */
+  async database(): Promise<void> {
+    if (this.#service.mode !== "tcp") return;
+    const { checkPasswordFile, checkCaFile } = this.#service;
+    if (checkPasswordFile !== undefined) await this.#check("checkPasswordFile", checkPasswordFile);
+    const pem = decoded(await this.#read("checkCaFile", checkCaFile));
+    if (pem !== undefined && !hasBlock(pem, "CERTIFICATE")) {
+      this.#error("checkCaFile", checkCaFile!, NO_CERTIFICATE);
     }
   }
 

@@ -18,6 +18,7 @@ import { type Share, shareDescriptors } from "./shares.ts";
 import type { HeldState } from "./state_holder.ts";
 import { Supervisor } from "./supervisor.ts";
 import { mayRunIn, NO_THREADS, type Threads } from "./threads.ts";
+import type { StartVariables } from "./service_manager.ts";
 
 /** A service that can be started, with what was found at the paths that its options name. */
 export interface Plan extends ProgramFiles {
@@ -57,21 +58,22 @@ export interface FleetLimits {
   readonly control: number;
 }
 
-/** Loads only the code of each service's mode. */
+/** Loads only the code of each service's mode. `env` is the environment of the process, from which databases read. */
 export async function plansOf(
   { services }: Config,
   programs: readonly ProgramFiles[],
+  env: StartVariables,
 ): Promise<Plan[]> {
   return await Promise.all(services.map(async (config, at): Promise<Plan> => ({
     config,
-    starter: await starterFor(config),
+    starter: await starterFor(config, env),
     ...programs[at]!,
   })));
 }
 
 /** Loads only the code of the service's mode. */
-export async function starterFor(config: ServiceConfig): Promise<Starter> {
-  if (config.mode === "tcp") return (await import("./tcp_service.ts")).tcpStarter(config);
+export async function starterFor(config: ServiceConfig, env: StartVariables): Promise<Starter> {
+  if (config.mode === "tcp") return (await import("./tcp_service.ts")).tcpStarter(config, env);
   return (await import("./http_service.ts")).httpStarter(config);
 }
 

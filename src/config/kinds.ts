@@ -121,6 +121,25 @@ export function sizeWithin(least: number, most: number): OptionKind<number> {
   };
 }
 
+/** A size in bytes or a time in seconds; the unit says which, as in `16MB` and `10s`. */
+export type SizeOrTime = { readonly bytes: number } | { readonly seconds: number };
+
+/** A size or a time, always with a unit: `5m` are minutes, `5MB` a size. */
+export const sizeOrTime: OptionKind<SizeOrTime> = textKind<SizeOrTime>({
+  metavar: "SIZE|TIME",
+  parse(text) {
+    const expected = new ConfigError("a size like 16MB or a time like 10s");
+    if (/b$/i.test(text)) {
+      const bytes = parseBytes(text);
+      return bytes instanceof ConfigError ? expected : { bytes };
+    }
+    const ms = /\d$/.test(text) ? expected : parseDuration(text);
+    return ms instanceof ConfigError ? expected : { seconds: ms / 1_000 };
+  },
+  print: (value) =>
+    "bytes" in value ? formatBytes(value.bytes) : formatDuration(value.seconds * 1_000),
+});
+
 const ON = ["on", "true", "yes", "1"];
 const OFF = ["off", "false", "no", "0"];
 

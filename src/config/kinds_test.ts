@@ -8,6 +8,7 @@ import {
   onOff,
   type OptionKind,
   quote,
+  sizeOrTime,
   type Written,
 } from "./kinds.ts";
 
@@ -85,4 +86,19 @@ Deno.test("a quoted value shows neither passwords nor more than fits a line", ()
     quote({ url: "x", headers: { authorization: "secret" } }),
     "a mapping of url, headers",
   );
+});
+
+Deno.test("a size or a time says by its unit which it is, so it needs one", () => {
+  assertEquals(sizeOrTime.read("16MB"), { bytes: 16 * 1024 * 1024 });
+  assertEquals(sizeOrTime.read("512b"), { bytes: 512 });
+  assertEquals(sizeOrTime.read("10s"), { seconds: 10 });
+  assertEquals(sizeOrTime.read("5m"), { seconds: 300 });
+  assertEquals(sizeOrTime.read("250ms"), { seconds: 0.25 });
+  for (const text of ["16", "", "10x", "MB", "-1s", "16 M"]) {
+    assertEquals(expected(sizeOrTime, text), "a size like 16MB or a time like 10s");
+  }
+  for (const text of ["16MB", "10s"]) {
+    const value = sizeOrTime.read(text);
+    assertEquals(value instanceof ConfigError ? "" : sizeOrTime.print(value), text);
+  }
 });

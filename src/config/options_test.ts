@@ -28,6 +28,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   "NAME": "orders",
   "PATH": "/some/where",
   "SIZE": "300KB",
+  "SIZE|TIME": "16MB",
   "TIME": "1m17s",
   "URL": "https://sample.example/base",
   "WHEN": "45s",
@@ -68,6 +69,7 @@ function needed(key: Key, mode: Mode): [Key, string][] {
     coordinatorPasswordFile: ["coordinatorUser", "u"],
     coordinatorCert: ["coordinatorKey", "k"],
     coordinatorKey: ["coordinatorCert", "c"],
+    promote: ["check", "redis"],
   };
   const partner = partners[key];
   const others = partner === undefined ? [] : [partner];

@@ -23,7 +23,10 @@ export function validate(
   const warnings: string[] = [];
   for (const service of config.services) {
     const prefix = config.services.length > 1 ? `Service "${service.name}": ` : "";
-    const found = { errors: selves(service, interfaces), warnings: switches(service) };
+    const found = {
+      errors: [...selves(service, interfaces), ...promotions(service)],
+      warnings: [...switches(service), ...useless(service)],
+    };
     if (service.mode === "http") upstreamsOf(service, found);
     errors.push(...found.errors.map((line) => prefix + line));
     warnings.push(...found.warnings.map((line) => prefix + line));
@@ -135,8 +138,10 @@ function switches(service: ServiceConfig): string[] {
   if (service.hold === 0 && isWritten(service, "holdWhile")) {
     warnings.push("hold_while does nothing with hold 0s: no client is held");
   }
+  const promotes = service.mode === "tcp" && service.promote;
   for (const key of ["triggerTimeout", "triggerMode", "onTriggerFailure"] as const) {
-    if (service.onFailover === undefined && isWritten(service, key)) {
+    const isUsed = promotes && key === "onTriggerFailure";
+    if (service.onFailover === undefined && isWritten(service, key) && !isUsed) {
       warnings.push(`${yamlKeyOf(key)} does nothing without on_failover`);
     }
   }
@@ -153,6 +158,31 @@ function switches(service: ServiceConfig): string[] {
     );
   }
   return warnings;
+}
+
+/** Errors for a promotion that this check or these triggers do not allow. */
+function promotions(service: ServiceConfig): string[] {
+  if (service.mode !== "tcp" || !service.promote) return [];
+  const { check, triggerMode, origins } = service;
+  const [from, mode] = [origins.promote, origins.triggerMode];
+  return [
+    ...check === "postgres" || check === "redis"
+      ? []
+      : [`Cannot promote with check ${check}, only with postgres and redis (from ${from})`],
+    ...triggerMode === "before" ? [] : [
+      `Cannot promote while clients are served: trigger_mode must be before (from ${mode}, promote from ${from})`,
+    ],
+  ];
+}
+
+/** Warnings for options of checks that know the database, without such a check. */
+function useless(service: ServiceConfig): string[] {
+  if (service.mode !== "tcp") return [];
+  const lines = (["checkUser", "checkPasswordFile", "checkTls", "checkCaFile", "maxLag"] as const)
+    .filter((key) => service.check === "tcp" && isWritten(service, key))
+    .map((key) => `${yamlKeyOf(key)} does nothing with check tcp`);
+  const isUnused = !service.promote && isWritten(service, "promoteTimeout");
+  return isUnused ? [...lines, "promote_timeout does nothing without promote"] : lines;
 }
 
 function upstreamsOf(

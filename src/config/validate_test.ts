@@ -89,3 +89,28 @@ Deno.test("the admin listener can't be where clients connect", () => {
     'Cannot listen on "[::]:5432" twice (from flag --admin and from flag --port)',
   ]);
 });
+
+Deno.test("a promotion needs a check that can make it, and clients that wait", () => {
+  const promote = [...TCP, "--promote"];
+  assertEquals(errorsOf(promote), [
+    "Cannot promote with check tcp, only with postgres and redis (from flag --promote)",
+  ]);
+  assertEquals(errorsOf([...promote, "--check=mysql"]).length, 1);
+  assertEquals(warningsOf([...promote, "--check=redis"]), []);
+  assertEquals(errorsOf([...promote, "--check=postgres", "--trigger-mode=beside", "-f", "x"]), [
+    "Cannot promote while clients are served: trigger_mode must be before (from flag --trigger-mode, promote from flag --promote)",
+  ]);
+  const retry = [...promote, "--check=redis", "--on-trigger-failure=retry"];
+  assertEquals(warningsOf(retry), []);
+});
+
+Deno.test("options of a check that asks a database give a warning without one", () => {
+  const flags = ["--check-user=x", "--check-password-file=x", "--check-tls=require"];
+  const all = [...TCP, ...flags, "--check-ca-file=x", "--max-lag=1MB", "--promote-timeout=1s"];
+  const keys = ["check_user", "check_password_file", "check_tls", "check_ca_file", "max_lag"];
+  assertEquals(warningsOf(all), [
+    ...keys.map((key) => `${key} does nothing with check tcp`),
+    "promote_timeout does nothing without promote",
+  ]);
+  assertEquals(warningsOf([...all.slice(0, -1), "--check=mysql"]), []);
+});

@@ -10,6 +10,7 @@ import { formatDuration } from "../base/duration.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import { DOUBT_MS, JITTER } from "../health/checker.ts";
 import { KILL_GRACE_MS } from "../hooks/program.ts";
+import { asksDatabase, databaseFaults, databaseTraps, promotionTerm } from "./databases.ts";
 
 /** One term of a sum, in milliseconds. */
 export interface Term {
@@ -55,10 +56,10 @@ export interface ExplainInput {
 }
 
 /** By how much a check may exceed its deadlines: the kernel and this process need some time as well. */
-const SLACK_MS = 50;
+export const SLACK_MS = 50;
 
 /** The checks of a service, in milliseconds. */
-interface CheckTimes {
+export interface CheckTimes {
   readonly intervalMs: number;
   readonly doubtMs: number;
   readonly fall: number;
@@ -71,8 +72,9 @@ interface CheckTimes {
 export function explain(config: ServiceConfig, input: ExplainInput): Explanation {
   const checks = checksOf(config);
   const kinds = [
-    ...networkFaults(config),
-    ...(config.mode === "http" ? httpFaults(config) : tcpFaults(config, checks)),
+    ...(asksDatabase(config)
+      ? databaseFaults(config, checks)
+      : [...networkFaults(config), ...modeFaults(config, checks)]),
     ...programFaults(config, checks),
   ];
   const rest = afterwards(config, checks, input);
@@ -104,14 +106,20 @@ function checksOf(config: ServiceConfig): CheckTimes {
 // ---- Kinds of faults
 
 /** A kind of fault: how long a check takes that meets it; undefined if no check does. */
-interface FaultKind {
+export interface FaultKind {
   readonly name: string;
   readonly meaning: string;
   readonly check?: { readonly worstMs: number; readonly usualMs: number };
+  /** True if it ends the connection that a check keeps, which asks for a check at once. */
+  readonly endsConnection?: true;
   readonly note?: string;
 }
 
 const NEVER = { terms: [], worstMs: Infinity, usualMs: Infinity } as const;
+
+function modeFaults(config: ServiceConfig, checks: CheckTimes): FaultKind[] {
+  return config.mode === "http" ? httpFaults(config) : tcpFaults(config, checks);
+}
 
 function networkFaults({ checkTimeout }: ServiceConfig): FaultKind[] {
   const worstMs = checkTimeout + SLACK_MS;
@@ -175,7 +183,7 @@ function programFaults(_: ServiceConfig, { hasProgram, longestMs }: CheckTimes):
 // ---- Sums
 
 function sum(
-  { name, meaning, check, note }: FaultKind,
+  { name, meaning, check, endsConnection, note }: FaultKind,
   checks: CheckTimes,
   rest: readonly Term[],
 ): FaultEstimate {
@@ -184,16 +192,19 @@ function sum(
   const { intervalMs, doubtMs, fall, longestMs } = checks;
   const terms: Term[] = [
     {
-      what: "until the next check begins (check-interval and 5 %)",
+      what: endsConnection
+        ? "until the end of the kept connection is seen, or the next check begins"
+        : "until the next check begins (check-interval and 5 %)",
       worstMs: Math.max(intervalMs, longestMs),
-      usualMs: intervalMs / 2,
+      usualMs: endsConnection ? 0 : intervalMs / 2,
     },
     ...fall === 1 ? [] : [{
       what: `until ${fall - 1} more ${
         fall === 2 ? "check" : "checks"
       } failed (fail-threshold ${fall})`,
       worstMs: (fall - 1) * Math.max(doubtMs, check.worstMs),
-      usualMs: (fall - 1) * Math.max(doubtMs, check.usualMs),
+      // A server that ended its connection and refuses another one is down at once.
+      usualMs: endsConnection ? 0 : (fall - 1) * Math.max(doubtMs, check.usualMs),
     }],
     { what: "the length of a check that fails", ...check },
     ...rest,
@@ -235,17 +246,18 @@ function storing({ shared }: ExplainInput): Term[] {
 
 /** From the verdict to the first client. */
 function afterwards(
-  { triggerTimeout, triggerMode, onFailover }: ServiceConfig,
+  config: ServiceConfig,
   { longestMs }: CheckTimes,
   input: ExplainInput,
 ): Term[] {
   const { triggers, measured } = input;
+  const { triggerTimeout, triggerMode, onFailover } = config;
   const choice: Term = {
     what: "a check of every upstream, after the one under way",
     worstMs: 2 * longestMs,
     usualMs: measured?.choiceMs ?? 0,
   };
-  const before = [choice, ...storing(input)];
+  const before = [choice, ...storing(input), ...promotionTerm(config)];
   if (onFailover === undefined || triggerMode === "beside") return before;
   const limitMs = triggerTimeout === 0 ? Infinity : triggerTimeout + 2 * KILL_GRACE_MS;
   const count = triggers === 1 ? "the trigger" : `${triggers} triggers, one after another`;
@@ -292,6 +304,7 @@ function trapsOf(
     recoverThreshold === 1 && config.failback.kind === "auto",
     "recover-threshold 1 with failback auto: an upstream that flaps gets the traffic back each time",
   );
+  traps.push(...databaseTraps(config));
   const longer = faults.filter(({ worstMs }) => worstMs > hold && worstMs !== Infinity);
   trap(
     longer.length > 0 && hold > 0,

@@ -15,6 +15,8 @@ export interface PromotionSettings {
   readonly promote: (upstream: string, signal: AbortSignal) => Promise<void>;
   /** In milliseconds. */
   readonly timeoutMs: number;
+  /** How long this proxy may still act for the others, in milliseconds; Infinity if it is alone. */
+  readonly leftMs?: () => number;
   readonly clock: Clock;
   readonly publish: Publish;
 }
@@ -54,7 +56,12 @@ export class PromotionFirst implements Triggers {
   }
 
   async #promote({ to: upstream, epoch }: Promotion, signal: AbortSignal): Promise<TriggerOutcome> {
-    const { promote, timeoutMs, clock, publish } = this.#settings;
+    const { promote, clock, publish, leftMs } = this.#settings;
+    const timeoutMs = Math.min(this.#settings.timeoutMs, leftMs?.() ?? Infinity);
+    if (timeoutMs <= 0) {
+      const reason = "this proxy does not lead any more";
+      return { how: "failed", reason, promotion: "refused" };
+    }
     const startedAt = clock.now();
     using deadline = withDeadline(signal, timeoutMs, clock);
     const late = whenAborted(deadline.signal).then(() => {

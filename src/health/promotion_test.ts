@@ -9,7 +9,7 @@ const PROMOTION: Promotion = {
   ...{ move: "failover", id: "i-4", epoch: 4, from: "a", to: "b", reason: "a is down" },
 };
 
-function build(outcomes: TriggerOutcome[] = []) {
+function build(outcomes: TriggerOutcome[] = [], leftMs = () => Infinity) {
   const clock = new ManualClock();
   const events: Event[] = [];
   const calls: string[] = [];
@@ -21,7 +21,7 @@ function build(outcomes: TriggerOutcome[] = []) {
     return end.promise;
   };
   const publish = (event: Event) => void events.push(event);
-  const triggers = new PromotionFirst({ promote, timeoutMs: 5_000, clock, publish }, {
+  const triggers = new PromotionFirst({ promote, timeoutMs: 5_000, clock, publish, leftMs }, {
     run: ({ to }) => {
       calls.push(`triggers ${to}`);
       return Promise.resolve(outcomes.shift() ?? { how: "ran" });
@@ -115,4 +115,19 @@ Deno.test("an abort ends the promotion, and a second run waits for the first", a
   assertEquals(calls, ["promote b", "promote c", "triggers c"]);
   assertEquals(events.map(({ type }) => type), ["server.promoted"]);
   assertEquals(await run(PROMOTION, AbortSignal.abort()), { how: "cancelled" });
+});
+
+Deno.test("a proxy promotes only as long as it leads", async () => {
+  let left = 2_000;
+  const { clock, asked, calls, run } = build([], () => left);
+  const late = run();
+  await clock.advance(0);
+  await clock.advance(2_000);
+  assertEquals((await late).how, "failed");
+  assertEquals(asked[0]!.signal.aborted, true);
+  left = 0;
+  assertEquals(await run({ ...PROMOTION, epoch: 5 }), {
+    ...{ how: "failed", promotion: "refused", reason: "this proxy does not lead any more" },
+  });
+  assertEquals(calls, ["promote b"]);
 });

@@ -15,8 +15,8 @@ import { NotAlive, PromotionRefused, type Question, type ServerProbe } from "./s
 
 /** How questions are asked, and who is told that a connection has ended. */
 export interface ServerCheckSettings {
-  /** The time that one question has, in milliseconds. */
-  readonly timeoutMs: number;
+  /** The time that one question has, in milliseconds; a reload may change it. */
+  readonly timeoutMs: () => number;
   readonly clock: Clock;
   /** Called when the kept connection to an upstream ends by itself. */
   readonly onEnd: (upstream: string, reason: string) => void;
@@ -42,7 +42,8 @@ export class ServerCheck implements AsyncDisposable {
 
   /** The probe for the checker. */
   readonly probe: Probe = async (upstream, context, signal) => {
-    const { clock, timeoutMs } = this.#settings;
+    const { clock } = this.#settings;
+    const timeoutMs = this.#settings.timeoutMs();
     const startedAt = clock.now();
     using deadline = withDeadline(signal, timeoutMs, clock);
     const answer = await this.#ask(upstream, context, deadline.signal);

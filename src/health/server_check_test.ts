@@ -35,7 +35,7 @@ function build() {
   const server = new Scripted();
   const ends: string[] = [];
   const settings = {
-    timeoutMs: TIMEOUT_MS,
+    timeoutMs: () => TIMEOUT_MS,
     clock,
     onEnd: (...end: [string, string]) => ends.push(end.join(": ")),
   };

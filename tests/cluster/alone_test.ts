@@ -14,11 +14,14 @@ const ROOT = new URL("../../", import.meta.url);
 const nowhere = () => `etcd://127.0.0.1:${unusedPort()}/test`;
 const LEASE = { "coordinator-lease": "5s" };
 
-/** Copies a folder without the tests and without the room `cluster`. */
+/** Rooms that are loaded only where an option asks for them. */
+const ON_DEMAND = ["cluster", "databases"];
+
+/** Copies a folder without the tests and without these rooms. */
 async function copy(from: URL, to: string): Promise<void> {
   await Deno.mkdir(to);
   for await (const { name, isDirectory } of Deno.readDir(from)) {
-    if (isDirectory && name !== "cluster" && name !== "testing") {
+    if (isDirectory && !ON_DEMAND.includes(name) && name !== "testing") {
       await copy(new URL(`${name}/`, from), `${to}/${name}`);
     } else if (!isDirectory && !name.endsWith("_test.ts")) {
       await Deno.copyFile(new URL(name, from), `${to}/${name}`);
@@ -26,7 +29,7 @@ async function copy(from: URL, to: string): Promise<void> {
   }
 }
 
-Deno.test("a proxy that is alone serves although no module of the cluster is there", async () => {
+Deno.test("a proxy without these options serves although no module of cluster and databases is there", async () => {
   await using folder = await Folder.make();
   await copy(new URL("src/", ROOT), folder.at("src"));
   for (const name of ["deno.json", "deno.lock"]) {
@@ -39,12 +42,18 @@ Deno.test("a proxy that is alone serves although no module of the cluster is the
   await using proxy = new Proxy(args, {}, bind, main);
   await proxy.event("port.opened", { service: "tcp" });
   assertEquals(await proxy.ask(), "first");
-  // With a coordinator they would be loaded.
+  // With such an option they would be loaded.
   const others = ["--bind", `127.0.0.1:${unusedPort()}`, "--hosts", upstream.name];
-  await using member = new Proxy([...others, "--coordinator", nowhere()], {}, "", main);
-  const { code } = await member.ended;
-  assert(code !== 0);
-  assertStringIncludes(member.log.join("\n"), "cluster");
+  for (
+    const [room, flags] of [["cluster", ["--coordinator", nowhere()]], ["databases", [
+      "--check=redis",
+    ]]] as const
+  ) {
+    await using other = new Proxy([...others, ...flags], {}, "", main);
+    const { code } = await other.ended;
+    assert(code !== 0);
+    assertStringIncludes(other.log.join("\n"), room);
+  }
 });
 
 scenario(

@@ -1,4 +1,4 @@
-import { choice, duration, failback, onOff, path } from "../kinds.ts";
+import { choice, duration, failback, flag, onOff, path } from "../kinds.ts";
 import { rows } from "../rows.ts";
 
 const switching = rows({ group: "Switching", scope: "service", mode: "both" });
@@ -19,6 +19,16 @@ export const SWITCHING_OPTIONS = {
     "When such a program fails: let clients in nevertheless, run it again, or take the next upstream",
     { default: "continue" },
   ),
+  promote: switching(
+    flag,
+    "Make the chosen server the primary, before such programs run (with --check postgres or redis)",
+    { mode: "tcp", default: "off", fixed: "it says what a promotion is" },
+  ),
+  promoteTimeout: switching(duration(100), "Time one attempt to do so has", {
+    mode: "tcp",
+    default: "60s",
+    fixed: "it says what a promotion is",
+  }),
   maxBackoff: switching(
     duration(1),
     "Longest pause between two rounds of looking for an upstream",
