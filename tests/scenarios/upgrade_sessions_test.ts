@@ -65,6 +65,7 @@ for (const relay of isLinux ? ENGINES : []) {
       await using made = await upgradable({ relay, workers: "2" })({});
       const { it } = made;
       const count = 6;
+      const sockets = await socketsOf(it.pid);
       const idle = await sessionsOf(it.proxy.address, 2);
       const sessions = await sessionsOf(it.proxy.address, count);
       const upgraded = Promise.withResolvers<void>();
@@ -91,6 +92,8 @@ for (const relay of isLinux ? ENGINES : []) {
       for (const [seen, said] of await Promise.all(results)) assertEquals(seen, said);
       assertEquals(await countAnswering(idle), idle.length);
       for (const session of [...idle, ...sessions]) session.close();
+      // Nothing is left of them; a check may be under way.
+      await fewerSockets(it.pid, sockets + 2);
     },
   );
 }

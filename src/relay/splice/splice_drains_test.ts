@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { PORT, SpliceFixture } from "./testing/splice_fixture.ts";
+import { bytes, PORT, SpliceFixture } from "./testing/splice_fixture.ts";
 import { DRAIN } from "../../failover/testing/drain_order.ts";
+import { readParcel } from "./parcel.ts";
 import { isConcerned } from "./relay_parts.ts";
 import type { SpliceSession } from "./session.ts";
 
@@ -75,4 +76,24 @@ Deno.test("clients that wait when another process takes over are accepted, and o
   }
   assertEquals(waiting.map(({ weReset }) => weReset), [false, false]);
   assertEquals(fixture.stopped, 0);
+});
+
+Deno.test("a client whose PROXY protocol header comes late is offered with the addresses that it names", () => {
+  const fixture = new SpliceFixture({ acceptProxy: "v1" });
+  fixture.open("a", 1);
+  const [late, silent] = [fixture.client(), fixture.client()];
+  fixture.execute({ do: "stop", drainMs: 60_000, isLeft: true });
+  assertEquals([fixture.offers.length, fixture.stopped], [0, undefined]);
+  late.send(bytes("PROXY TCP4 192.0.2.7 192.0.2.1 5000 5432\r\n"));
+  fixture.runTicks();
+  const { id, parcel } = fixture.offers[0]!;
+  assertEquals(readParcel(parcel)?.addresses, {
+    client: { kind: "tcp", host: "192.0.2.7", port: 5000 },
+    local: { kind: "tcp", host: "192.0.2.1", port: 5432 },
+  });
+  fixture.execute({ do: "message", what: { is: "answered", id, isTaken: true } });
+  assertEquals(fixture.stopped, undefined);
+  silent.close();
+  fixture.runTicks();
+  assertEquals([fixture.stopped, fixture.count("unannounced")], [0, 1]);
 });
