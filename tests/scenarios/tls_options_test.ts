@@ -339,3 +339,53 @@ opensslScenario("what only HTTPS can do is refused without it", async () => {
     assertStringIncludes(run.stderr.join(), `Cannot use ${name} without tls_cert`);
   }
 });
+
+opensslScenario(
+  "a response of an upstream that ends without close_notify was cut, and its client sees that",
+  async (authority, folder) => {
+    const { cert, key } = await write(folder, authority, "up", ["localhost"]);
+    const port = unusedPort();
+    const server = new Deno.Command("openssl", {
+      args: [
+        "s_server",
+        "-quiet",
+        "-naccept",
+        "1000",
+        "-accept",
+        `127.0.0.1:${port}`,
+        "-cert",
+        cert,
+        "-key",
+        key,
+      ],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const said = server.stdin.getWriter();
+    const heard = server.stdout.getReader();
+    const primary = { url: `https://localhost:${port}` };
+    await using proxy = await startWebProxy({
+      primary,
+      // The checks would be answered by nobody.
+      flags: { "ca-file": folder.at("ca.pem"), "check-interval": "1h", "check-timeout": "1s" },
+    }, "selection.failed");
+    const conn = await proxy.open();
+    await conn.send({ target: "/cut" });
+    let text = "";
+    while (!text.includes("GET /cut")) {
+      const { value, done } = await heard.read();
+      if (done) throw new Error(`openssl s_server has ended: ${text}`);
+      text += new TextDecoder().decode(value);
+    }
+    await said.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\nthe beginning"));
+    // Its length is not known, so that only the end of the connection ends it: here one that nobody has announced.
+    const head = await conn.head();
+    assertEquals(head.status, 200);
+    await conn.conn.bytes(1);
+    server.kill("SIGKILL");
+    await proxy.event("session.failed", { message: /close_notify|cut short/ });
+    await Promise.all([said.abort().catch(() => {}), heard.cancel(), server.status]);
+    conn.close();
+  },
+);
