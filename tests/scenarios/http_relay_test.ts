@@ -1,16 +1,16 @@
 /** `--relay` in HTTP mode with the real program: which engine is chosen, by its permissions. */
 import { assert, assertEquals } from "@std/assert";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 import { nodeUpstream } from "../gateway/gateway_fixture.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { EXECUTABLE, runProxy } from "../harness/proxy.ts";
+import { EXECUTABLE } from "../harness/proxy.ts";
 import { scenario, testWithPrograms } from "../harness/scenario.ts";
 import { connectTo } from "../harness/client.ts";
 import { request, WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
-import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** The engine that auto chooses here with the documented permissions. */
 const BEST = Deno.build.os === "linux" ? "linux" : "deno";
@@ -42,14 +42,6 @@ scenario(
     assertEquals(await proxy.stop(), 0);
   },
 );
-
-Deno.test("splice with an upstream of HTTPS ends with exit code 2 and one line with the reason", async () => {
-  const args = ["--primary=https://a.example", "--relay=splice", "--log-level=error"];
-  const run = await runProxy([...args, `--listen=127.0.0.1:${unusedPort()}`]);
-  assertEquals([run.code, run.stderr], [2, [
-    "failover: Cannot use the relay engine splice: TLS needs the sockets of Deno (from flag --relay)",
-  ]]);
-});
 
 scenario(
   "behind a proxy on a unix socket, that proxy's headers about its client are kept",
