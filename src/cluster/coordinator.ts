@@ -90,7 +90,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
       },
     });
     this.#decisions = new DecisionStore({
-      ...{ etcd, session: this.#session, instance },
+      ...{ etcd, session: this.#session, instance, clock, triesMs: ttlS * 1_000 },
       failed: async (reason) => {
         this.#reason = reason;
         await this.#pause(RETRY_MS);

@@ -1,4 +1,5 @@
 /** Stores the decisions of the proxy that leads. */
+import type { Clock } from "../base/clock.ts";
 import type { Decision } from "../failover/cluster.ts";
 import { type Etcd, EtcdError } from "./etcd.ts";
 import { decisionText } from "./keys.ts";
@@ -9,6 +10,9 @@ export interface DecisionStorePorts {
   readonly etcd: Etcd;
   readonly session: Session;
   readonly instance: string;
+  readonly clock: Clock;
+  /** How long one decision is tried to be stored, in milliseconds: etcd may answer, and refuse every change. */
+  readonly triesMs: number;
   /** Called with the reason when a call failed; resolves after a pause. */
   failed(reason: string): Promise<void>;
   /** Resolves after a round of the membership that begins from now on. */
@@ -56,8 +60,11 @@ export class DecisionStore {
    */
   async store(decision: Decision): Promise<string | undefined> {
     const { session, etcd, instance, failed, nextRound } = this.#ports;
+    const { clock, triesMs } = this.#ports;
     const value = decisionText(decision);
+    const until = clock.now() + triesMs;
     while (await this.isLeading()) {
+      if (clock.now() > until) return `etcd does not store it: ${this.#trouble}`;
       const last = session.stored?.decision;
       const isNew = decision.phase === "promoting";
       if (last !== undefined && decision.epoch < last.epoch + (isNew ? 1 : 0)) return already(last);
@@ -70,6 +77,7 @@ export class DecisionStore {
         if (result.succeeded) return this.#stored(decision, result.revision);
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
+        this.#trouble = error.message;
         await failed(error.message);
       }
       await nextRound();
@@ -91,6 +99,8 @@ export class DecisionStore {
   }
 
   #newest = 0;
+  /** Why the last call to store something failed. */
+  #trouble = "";
 
   /** The revision of the decision that this proxy knows. */
   get #revision(): number {

@@ -37,6 +37,19 @@ Deno.test("a decision that somebody else has stored meanwhile is not replaced", 
   assertEquals(members.etcd.keys.get("decision")?.value, value);
 });
 
+Deno.test("a decision that etcd refuses to store is given up after the time of a lease", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  members.etcd.refuses = "mvcc: database space exceeded";
+  const began = members.clock.now();
+  const grant = await members.settle(p1.coordinator.decide(promotion(1)));
+  assertEquals(grant, { denied: "etcd does not store it: mvcc: database space exceeded" });
+  assert(members.clock.now() - began < 15_000);
+  members.etcd.refuses = undefined;
+  assert("fence" in await members.settle(p1.coordinator.decide(promotion(2))));
+});
+
 Deno.test("a proxy whose clock jumps asks etcd before it decides", async () => {
   const members = new Members();
   const p1 = members.join("p1");

@@ -137,6 +137,25 @@ clusterTest(
   },
 );
 
+clusterTest(
+  "a clock that jumps while a trigger runs ends nothing, and decides nothing twice",
+  async () => {
+    await using cluster = await ProxyCluster.start(2);
+    const writers = writersOf(cluster);
+    const { first, second, members, folder } = cluster;
+    const leader = await cluster.leader();
+    await folder.write("seconds", "6");
+    await first.kill();
+    await cluster.triggered(({ event, what }) => event === "failover" && what === "begin");
+    leader.proxy.signal("SIGWINCH");
+    await serve(members, second.name);
+    leader.proxy.signal("SIGWINCH");
+    const ended = (await cluster.triggers()).filter(({ what }) => what === "end");
+    assertEquals(ended.map(({ event }) => event), ["start", "failover"]);
+    assertEquals(await breaches(cluster, writers), []);
+  },
+);
+
 clusterTest("etcd may lose a member, also the one that leads it", async () => {
   await using cluster = await ProxyCluster.start(2);
   const writers = writersOf(cluster);

@@ -14,6 +14,8 @@ import { breachesOf, lostWrites, readTriggers, type TriggerLine } from "./histor
 import { Way } from "./way.ts";
 import type { Writer } from "./writer.ts";
 
+/** The proxy with a clock that jumps an hour ahead at SIGWINCH, and back at the next. */
+const JUMPING = new URL("../faults/jumping_main.ts", import.meta.url).href;
 const RECORDER = new URL("./recorder_program.ts", import.meta.url).pathname;
 
 /** The length of a lease, in milliseconds: the shortest that there is. */
@@ -152,6 +154,7 @@ export class ProxyCluster implements AsyncDisposable {
     const check = await this.folder.script(`check-${number}.sh`, `[ ! -e "cut-${number}-$1" ]`);
     const proxy = spawnProxy({
       ...bind === undefined ? {} : { bind },
+      main: JUMPING,
       upstreams,
       flags: {
         "coordinator": `etcd://${ways.map(({ address }) => address).join(",")}/test`,

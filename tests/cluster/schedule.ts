@@ -60,6 +60,13 @@ export const SCHEDULED: Readonly<Record<string, Effect>> = {
       return Promise.resolve(() => proxy.signal("SIGCONT"));
     },
   },
+  "the clock of a proxy jumps an hour ahead, then back": {
+    begin(cluster, dice) {
+      const { proxy } = pick(cluster, dice);
+      proxy.signal("SIGWINCH");
+      return Promise.resolve(() => proxy.signal("SIGWINCH"));
+    },
+  },
   "kill -9 of a proxy, then a new one": {
     async begin(cluster, dice) {
       const number = dice.under(PROXIES);

@@ -63,6 +63,8 @@ export interface ProxyOptions {
   readonly bind?: string;
   /** A command that starts the proxy and becomes it. */
   readonly under?: readonly string[];
+  /** A program that replaces the proxy's own. */
+  readonly main?: string;
 }
 
 export class Proxy implements AsyncDisposable {
@@ -222,7 +224,7 @@ export function spawnProxy(options: ProxyOptions): Proxy {
     ...argsOf({ "json-logs": true, ...QUICK, ...options.flags }),
     ...(options.upstreams ? ["--hosts", options.upstreams.map((each) => each.name).join(",")] : []),
   ];
-  return new Proxy(args, options.env ?? {}, bind, undefined, options.under);
+  return new Proxy(args, options.env ?? {}, bind, options.main, options.under);
 }
 
 /** Resolves when the listener that `--admin` asks for is open, which is after those of the services. */

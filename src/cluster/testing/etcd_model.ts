@@ -29,6 +29,8 @@ export class EtcdModel {
   readonly #leases = new Map<string, Lease>();
   readonly #watchers = new Set<() => void>();
   #lastLease = 0;
+  /** Why it refuses every transaction; undefined if it does not. */
+  refuses: string | undefined;
   /** Called with each change of a key. */
   onChange: (key: string, value: string | undefined, revision: number) => void = () => {};
 
@@ -95,6 +97,7 @@ export class EtcdModel {
   }
 
   #transact(conditions: readonly Condition[], changes: readonly KeyChange[]) {
+    if (this.refuses !== undefined) throw new EtcdError("unreachable", this.refuses);
     const isTrue = (condition: Condition) => {
       const entry = this.keys.get(condition.key);
       if ("value" in condition) return entry?.value === condition.value;
