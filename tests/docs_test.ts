@@ -101,7 +101,8 @@ async function prepare(folder: Folder): Promise<void> {
   const [example] = blocksOf(PAGES[0]!, "yaml");
   await folder.write("failover.yaml", example!.replace(/^# failover\.yaml\n/, ""));
   for (const name of ["is-usable.sh", "promote.sh"]) await folder.script(name, "exit 0");
-  for (const name of ["redis_check.sh", "redis_promote.sh"]) {
+  await folder.write("password", "secret\n");
+  for (const name of ["redis_check.sh", "redis_promote.sh", "mysql_promote.sh"]) {
     await folder.write(name, scriptOf(name));
     await Deno.chmod(folder.at(name), 0o755);
   }

@@ -1,6 +1,6 @@
 /**
- * The README's recipe for PostgreSQL, followed literally: its commands and its scripts are taken from the
- * text and run unchanged, except for the ports.
+ * The recipe for PostgreSQL, followed literally: its commands are taken from the text and run unchanged, except for
+ * the ports. And its scripts, for those who use them.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Child } from "../harness/child.ts";
@@ -110,7 +110,6 @@ scenario(
   async ({ relay }) => {
     await using folder = await Folder.make();
     await Deno.chmod(folder.path, 0o777);
-    await copyScripts(folder.path, ...SCRIPTS);
     const [where, first, second, start, table, dies, rejoin, back, ...more] = commandsOf(
       "PostgreSQL: primary and standby",
     );
@@ -130,7 +129,7 @@ scenario(
       written = writer.use(new PostgresWriter("w", reader.proxy));
       await written.further(ROWS);
 
-      // Written on a server that copied the setting to wait for a standby, and has none.
+      // Written on a server that has no standby to wait for.
       await reader.type(dies!);
       await proxy.event("promotion.finished", { from: db1, to: db2 });
       await written.further(ROWS);
@@ -167,7 +166,7 @@ scenario(
     const kept = new Set(await reader.sql(reader.proxy, "select id from written"));
     assert(written.acknowledged.length >= 5 * ROWS);
     assertEquals(written.acknowledged.filter((row) => !kept.has(row)), []);
-    assertEquals(proxy.events("trigger.failed"), []);
+    assertEquals(proxy.events("server.promotionFailed"), []);
   },
   NEEDS,
 );
@@ -182,7 +181,7 @@ async function staleAfterRestart(
   await reader.type(startFirst);
   {
     await using proxy = await reader.startProxy(start, relay);
-    await proxy.event("upstream.down", { upstream: db1, reason: /stale primary/ });
+    await proxy.event("upstream.barred", { upstream: db1, kind: "stale" });
     await proxy.event("service.continued", { upstream: db2 });
     assertEquals(proxy.events("promotion.started"), []);
     assertEquals(await reader.notes(reader.proxy), ["after the first failover"]);
