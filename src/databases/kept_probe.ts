@@ -238,11 +238,9 @@ async function guarded<T>(
   signal: AbortSignal,
   question: () => Promise<T>,
 ): Promise<T> {
+  // Nothing was asked yet, so the session is as good as before.
+  if (signal.aborted) throw cancelled();
   const end = () => session.abort(cancelled());
-  if (signal.aborted) {
-    end();
-    throw cancelled();
-  }
   signal.addEventListener("abort", end, { once: true });
   try {
     return await question();

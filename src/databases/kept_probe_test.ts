@@ -185,6 +185,17 @@ Deno.test("an abort ends the question under way and those that wait, and the nex
   assertEquals([fixture.sessions.length, fixture.ends], [2, []]);
 });
 
+Deno.test("a question that was given up before it began leaves the connection as it is", async () => {
+  const fixture = new Fixture();
+  await fixture.ask();
+  const abort = new AbortController();
+  const asked = fixture.ask(false, abort.signal);
+  abort.abort();
+  await assertRejects(() => asked, Fault, "cancelled");
+  await fixture.ask();
+  assertEquals(fixture.sessions.length, 1);
+});
+
 Deno.test("a promotion is ordered once, and lasts until the server says that it is the primary", async () => {
   const fixture = new Fixture();
   const { signal } = new AbortController();
