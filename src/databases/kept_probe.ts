@@ -144,6 +144,13 @@ export class KeptProbe implements ServerProbe {
       } catch (error) {
         // It may just have been ended, as by a restart or by an administrator: a new connection tells.
         if (!(error instanceof Fault) || !kept.isOver || signal.aborted) throw error;
+        try {
+          return await this.#askAnew(signal);
+        } catch (failure) {
+          // Its end was no accident, and is told as if it had come a moment earlier or later.
+          if (failure instanceof Fault && !signal.aborted) this.#ended(kept, error.message);
+          throw failure;
+        }
       }
     }
     const report = await this.#askAnew(signal);

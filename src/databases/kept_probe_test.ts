@@ -104,6 +104,15 @@ Deno.test("a kept connection that turns out to be dead is replaced within the qu
   assertEquals(error.evidence, "denied");
 });
 
+Deno.test("a server that ends during a question is told as one that ends between two", async () => {
+  const fixture = new Fixture();
+  await fixture.ask();
+  fixture.answers.push("end");
+  fixture.logIns.push(new Fault("connectRefused"));
+  await assertRejects(() => fixture.ask(), Fault, "connection refused");
+  assertEquals(fixture.ends, ["response was cut short"]);
+});
+
 Deno.test("faults of connecting are passed on as they are", async () => {
   const fixture = new Fixture();
   for (const fault of ["connectRefused", "localShortage"] as const) {

@@ -51,8 +51,8 @@ export interface ServerProbe {
    */
   ask(question: Question): Promise<ServerReport>;
   /**
-   * Set by the owner. Called when the kept connection ends without a question being under way, with a reason
-   * for a person: the server is asked again at once.
+   * Set by the owner. Called when the kept connection ends by itself, without a question being under way or during
+   * one that fails then, with a reason for a person: the server is asked again at once.
    */
   onEnd: (reason: string) => void;
   /**

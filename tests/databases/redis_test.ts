@@ -144,6 +144,19 @@ redisTest("a replica that lacks a first copy is not offered", async ({ path }) =
   assertEquals(report.reason, "it has no copy yet of what its master has");
 });
 
+redisTest(
+  "a replica of a master to which nobody has written may take over from it",
+  async ({ path }) => {
+    await using master = await Redis.make(path);
+    await using replica = await Redis.replica(path, master);
+    await using asked = new AskedServer("redis", replica.name);
+    await asked.says("standby");
+    await master.kill();
+    const { phase } = await asked.until(({ reason }) => reason !== undefined);
+    assertEquals(phase, "running");
+  },
+);
+
 redisTest("TLS, verified or not", async (folder) => {
   const { certPath, keyPath } = await writeCertificate(folder.path);
   await using server = await Redis.make(folder.path, [

@@ -26,11 +26,13 @@ export function redisReport(
 
 function standbyOf(facts: ReadonlyMap<string, string>): ServerReport {
   const isUp = facts.get("master_link_status") === "up";
+  // Of a replica whose link was up once it is the time since then, else it is negative.
   const lagSeconds = number(
     facts.get(isUp ? "master_last_io_seconds_ago" : "master_link_down_since_seconds"),
-  );
+  ) ?? -1;
   const position = number(facts.get("slave_repl_offset"));
-  if (!isUp && (facts.get("master_sync_in_progress") === "1" || (position ?? 0) <= 1)) {
+  const isEmpty = lagSeconds < 0 && (position ?? 0) <= 1;
+  if (!isUp && (facts.get("master_sync_in_progress") === "1" || isEmpty)) {
     // As the master it would have nothing, or old data, and the real ones would be gone.
     const reason = "it has no copy yet of what its master has";
     return { role: "standby", phase: "starting", reason };
@@ -41,7 +43,7 @@ function standbyOf(facts: ReadonlyMap<string, string>): ServerReport {
     phase: "running",
     ...readOnly === undefined ? {} : { readOnly: readOnly === "1" },
     ...position === undefined ? {} : { position },
-    ...lagSeconds === undefined || lagSeconds < 0 ? {} : { lagSeconds },
+    ...lagSeconds < 0 ? {} : { lagSeconds },
     ...isUp ? {} : { reason: "it has lost its master" },
   };
 }

@@ -39,12 +39,21 @@ Deno.test("a replica without a whole copy of its master is starting", () => {
   const down = ["master_link_status:down"];
   for (
     const facts of [
-      [...down, "slave_repl_offset:1"],
+      [...down, "slave_repl_offset:1", "master_link_down_since_seconds:-1"],
       [...down, "slave_repl_offset:500", "master_sync_in_progress:1"],
     ]
   ) {
     assertEquals(report(SLAVE, facts).phase, "starting");
   }
+});
+
+Deno.test("a replica of a master to which nobody has written has a whole copy", () => {
+  const facts = [
+    "master_link_status:down",
+    "slave_repl_offset:0",
+    "master_link_down_since_seconds:0",
+  ];
+  assertEquals(report(SLAVE, facts).phase, "running");
 });
 
 Deno.test("a server that loads is starting, and one that hides its role is alive", () => {
