@@ -117,8 +117,10 @@ async function runProxy(): Promise<number> {
   using _connection = takeover;
   if (lines !== undefined) return failed(lines, 1);
   const outcome = await prepareAndRun(takeover).catch(takeoverFailed);
+  const code = failed(outcome.lines, outcome.exitCode);
+  // The process that is told may kill this one at once.
   if (takeover !== undefined && outcome.lines.length > 0) await takeover.fail(outcome.lines);
-  return failed(outcome.lines, outcome.exitCode);
+  return code;
 }
 
 const DONE: Outcome = { lines: [], exitCode: 0 };
