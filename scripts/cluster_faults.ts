@@ -1,7 +1,8 @@
 /**
  * `deno task cluster [COUNT] [--seed N] [--jobs N]`: runs random schedules of faults against three real proxies
  * and three real etcd (`tests/cluster/schedule.ts`), two at a time, and prints what happened. With `--write` the
- * table goes into `.github/docs/cluster.md`. A schedule takes about 40 s. Exit code 1 if a rule was broken.
+ * table goes into `.github/docs/cluster.md`. A schedule takes about 40 s; after Ctrl-C those that
+ * run are the last ones. Exit code 1 if a rule was broken.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { BACK_MS, type Outcome, runSchedule, SCHEDULED } from "../tests/cluster/schedule.ts";
@@ -15,8 +16,10 @@ async function main(): Promise<number> {
   const first = Number(args.seed ?? 1);
   const outcomes: Outcome[] = [];
   let next = first;
+  let isOver = false;
+  Deno.addSignalListener("SIGINT", () => isOver = true);
   const work = async () => {
-    while (next < first + count) {
+    while (next < first + count && !isOver) {
       const seed = next++;
       try {
         const outcome = await runSchedule(seed);
