@@ -389,3 +389,15 @@ opensslScenario(
     conn.close();
   },
 );
+
+opensslScenario("HTTPS is served on a unix socket, too", async (authority, folder) => {
+  await using primary = await WebUpstream.start("primary");
+  const { cert, key } = await write(folder, authority, "server", ["localhost"]);
+  const socket = folder.at("https.sock");
+  const flags = { "tls-cert": cert, "tls-key": key };
+  await using _proxy = await startWebProxy({ primary, flags, listen: `unix:${socket}` });
+  const args = ["-sS", "--unix-socket", socket, "--cacert", folder.at("ca.pem")];
+  for (const version of ["--http1.1", "--http2"]) {
+    assertEquals(await output("curl", [...args, version, "https://localhost/"]), "primary");
+  }
+});
