@@ -3,6 +3,7 @@
  * of `report/lines.ts`, and the result of a scrape. Pure: text in, text out.
  */
 import { TestService } from "../src/admin/testing/service.ts";
+import { answeredAs } from "../src/failover/testing/results.ts";
 import { Histogram } from "../src/base/histogram.ts";
 import { COUNTER_METRICS } from "../src/admin/view.ts";
 import type { ClusterReport } from "../src/failover/cluster.ts";
@@ -75,12 +76,16 @@ export function eventsMarkdown(source: string): string {
 /** All metrics as a Markdown table: name, kind, labels, meaning. */
 export async function metricsMarkdown(): Promise<string> {
   const counters = Object.fromEntries(Object.keys(COUNTER_METRICS).map((name) => [name, 1]));
-  await using service = new TestService({ name: "web", counters });
+  await using service = new TestService({ name: "web", counters, policy: ROLES });
+  const lag = { lagBytes: 1, lagSeconds: 1 };
+  await service.start(answeredAs("primary"), answeredAs("standby", lag));
   const times = new Histogram([1]);
   service.requestTimes.push({ method: "GET", status: 200, upstream: "a", times });
   service.eventCounts.take({ time: 0, service: "web", event: START, id: 1 } as never);
   const trigger = { type: "trigger.finished", program: "a", epoch: 1, tookMs: 1 } as const;
   service.eventCounts.take({ time: 0, service: "web", event: trigger, id: 2 } as never);
+  const promoted = { type: "server.promoted", upstream: "a", epoch: 1, tookMs: 1 } as const;
+  service.eventCounts.take({ time: 0, service: "web", event: promoted, id: 3 } as never);
   const view = { ...service.view, cluster: () => CLUSTER };
   const text = metricsText([view], service.eventCounts, INCIDENTS, FACTS);
   const rows = [...text.matchAll(/# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n(.*)/g)];
@@ -95,6 +100,8 @@ export async function metricsMarkdown(): Promise<string> {
   ].join("\n");
 }
 
+/** A service whose checks learn roles has more metrics. */
+const ROLES = { roles: { maxLag: undefined, promotedBy: "us" } } as const;
 /** A proxy that shares its decisions has more metrics. */
 const CLUSTER: ClusterReport = {
   ...{ instance: "p1", role: "leads", leader: "p1", isReachable: true, reason: undefined },

@@ -8,6 +8,7 @@ import { Folder } from "../harness/folder.ts";
 import { type Flags, runProxy, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { Redis, REDIS_NEEDS } from "../harness/redis.ts";
 import { scenario, testWithPrograms } from "../harness/scenario.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 import { writeCertificate } from "../../src/net/testing/certificate.ts";
 
 const REDIS = { check: "redis" };
@@ -138,8 +139,9 @@ testWithPrograms(
       ...["--tls-cert-file", certPath, "--tls-key-file", keyPath, "--tls-ca-cert-file", certPath],
       ...["--tls-auth-clients", "no"],
     ]);
-    const upstream = { name: `127.0.0.1:${server.port + 1}` };
-    await server.command("config", "set", "tls-port", String(server.port + 1));
+    const tlsPort = unusedPort();
+    const upstream = { name: `127.0.0.1:${tlsPort}` };
+    await server.command("config", "set", "tls-port", String(tlsPort));
     const roleWith = async (flags: Flags) => {
       await using proxy = spawnProxy({ upstreams: [upstream], flags: { ...REDIS, ...flags } });
       await proxy.line(/"event":"(server\.role(Changed|Unknown)|selection\.failed)"/);
