@@ -83,7 +83,10 @@ export class Programs implements AsyncDisposable {
   /** Runs a program. Never rejects; resolves within the deadline plus twice `KILL_GRACE_MS`. */
   async run(run: Run): Promise<Ending> {
     const signal = AbortSignal.any([run.signal, this.#stop.signal, this.#now]);
-    const ending = runOne({ ...run, signal }, this.#clock, this.#now);
+    // Windows has neither process groups nor the shell that guards them.
+    const { guard, ...rest } = run;
+    const guarded = guard === undefined || !HAS_GROUPS ? {} : { guard };
+    const ending = runOne({ ...rest, ...guarded, signal }, this.#clock, this.#now);
     this.#running.add(ending);
     try {
       return await ending;

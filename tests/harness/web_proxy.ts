@@ -62,6 +62,7 @@ export async function startWebProxy(
     | "promotion.finished"
     | "selection.failed"
     | "service.continued"
+    | "decision.followed"
     | "service.failedOpen" = "promotion.finished",
 ): Promise<WebProxy> {
   const listen = options.listen ?? `127.0.0.1:${unusedPort()}`;

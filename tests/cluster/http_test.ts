@@ -1,0 +1,52 @@
+/** Two HTTP proxies that share their decisions, whose triggers run beside the traffic. */
+import { assert, assertEquals } from "@std/assert";
+import { ETCD, EtcdCluster } from "../harness/etcd.ts";
+import { Folder } from "../harness/folder.ts";
+import { testWithPrograms } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
+
+/** Resolves when the proxy serves `says`. */
+async function serves(proxy: WebProxy, says: string): Promise<void> {
+  const asking = async () => {
+    for (;;) {
+      const { status, text } = await proxy.get("/");
+      if (status === 200 && text.includes(says)) return;
+    }
+  };
+  await withTestDeadline(`${says} to be served`, asking(), proxy.lastLines);
+}
+
+testWithPrograms(
+  "HTTP proxies of a cluster move and return together, and one of them runs the trigger",
+  [
+    ...ETCD === undefined ? ["etcd"] : [],
+  ],
+  async () => {
+    await using folder = await Folder.make();
+    const trigger = await folder.script(
+      "trigger.sh",
+      `echo "$FAILOVER_EVENT $FAILOVER_EPOCH" >>runs`,
+    );
+    await using etcd = await EtcdCluster.start(1);
+    await using primary = await WebUpstream.start("primary");
+    await using backup = await WebUpstream.start("backup");
+    const flags = {
+      ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "5s" },
+      ...{ "on-failover": trigger, "failback": "auto", "recover-threshold": "1" },
+    };
+    const options = { primary, backups: [backup], flags };
+    await using one = await startWebProxy(options);
+    await using other = await startWebProxy(options, "decision.followed");
+    for (const proxy of [one, other]) await serves(proxy, "primary");
+    await primary.kill();
+    for (const proxy of [one, other]) await serves(proxy, "backup");
+    await primary.restart();
+    for (const proxy of [one, other]) await serves(proxy, "primary");
+    const runs = (await folder.read("runs")).trim().split("\n").map((line) => line.split(" "));
+    assertEquals(runs.map(([event]) => event), ["start", "failover", "failback"]);
+    const epochs = runs.map(([, epoch]) => Number(epoch));
+    assert(epochs.every((epoch, index) => index === 0 || epoch > epochs[index - 1]!));
+  },
+);
