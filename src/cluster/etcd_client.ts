@@ -61,6 +61,9 @@ const NOT_NOW = new Set([1, 4, 8, 13, 14]);
 /** etcd says so of a token that has expired, with a code that it shares with other errors. */
 const TOKEN_IS_OVER = /invalid auth token|auth.*revision|user name is empty/;
 
+/** Shortest time between two readings of the files of certificates, in milliseconds. */
+const REREAD_MS = 10_000;
+
 interface Failure {
   readonly code: number;
   readonly message: string;
@@ -75,6 +78,7 @@ export class EtcdClient implements Etcd, Disposable {
   #place = 0;
   #token: string | undefined;
   #http: Promise<Deno.HttpClient | undefined> | undefined;
+  #rereadAt = -Infinity;
 
   constructor(settings: EtcdSettings, clock: Clock) {
     if (settings.endpoints.length === 0) throw new Error("Cannot use etcd without an endpoint");
@@ -223,7 +227,7 @@ export class EtcdClient implements Etcd, Disposable {
       tries++;
       if (!mayRepeat) break;
     }
-    this.#close();
+    this.#rereadFiles();
     throw new EtcdError("unreachable", reasons.join("; "));
   }
 
@@ -328,7 +332,14 @@ export class EtcdClient implements Etcd, Disposable {
     });
   }
 
-  /** Files of certificates are read again for the next call. */
+  /** Files of certificates are read again for the next call, but not after each of many failures. */
+  #rereadFiles(): void {
+    const now = this.#clock.now();
+    if (this.#settings.tls === undefined || now - this.#rereadAt < REREAD_MS) return;
+    this.#rereadAt = now;
+    this.#close();
+  }
+
   #close(): void {
     const client = this.#http;
     this.#http = undefined;
