@@ -7,7 +7,9 @@ import { Control } from "../harness/control.ts";
 import { Folder } from "../harness/folder.ts";
 import { type Flags, runProxy, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { Redis, REDIS_NEEDS } from "../harness/redis.ts";
+import { startReloaded } from "../harness/reloaded.ts";
 import { scenario, testWithPrograms } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { writeCertificate } from "../../src/net/testing/certificate.ts";
 
@@ -94,6 +96,43 @@ testWithPrograms("--max-lag excludes a replica that is too far behind", REDIS_NE
   await proxy.event("selection.failed", { message: /behind \(--max-lag 1KB\)/ });
   assertEquals(proxy.events("server.promoted"), []);
 });
+
+testWithPrograms(
+  "a replica that a reload adds is asked and promoted, and one that it removes is left alone",
+  REDIS_NEEDS,
+  async () => {
+    await using folder = await Folder.make();
+    await using master = await Redis.make(folder.path);
+    await using first = await Redis.replica(folder.path, master);
+    await using other = await Folder.make();
+    await using second = await Redis.replica(other.path, master);
+    const bind = `127.0.0.1:${unusedPort()}`;
+    const listOf = (...hosts: { name: string }[]) => ({
+      services: {
+        db: { hosts: hosts.map(({ name }) => name), bind, check: "redis", promote: true },
+      },
+    });
+    await using proxy = await startReloaded(listOf(master, first));
+    await proxy.event("promotion.finished", { to: master.name });
+    await proxy.event("server.roleChanged", { upstream: first.name });
+    assertEquals((await proxy.reload(listOf(second, master))).code, 0);
+    await proxy.event("server.roleChanged", { upstream: second.name, role: "standby" });
+    // Only the servers of the list have a connection of the check.
+    const named = async (server: Redis) =>
+      (await server.command("client", "list")).includes("name=failover");
+    assertEquals([await named(master), await named(second)], [true, true]);
+    await withTestDeadline(
+      "the removed one to be left",
+      (async () => {
+        while (await named(first));
+      })(),
+    );
+    await master.kill();
+    await proxy.event("server.promoted", { upstream: second.name });
+    await proxy.event("promotion.finished", { move: "failover", to: second.name });
+    assertEquals(await write(bind, "two"), "OK");
+  },
+);
 
 testWithPrograms("--promote-timeout ends an attempt", ["redis-server"], async () => {
   await using fake = fakeReplica();
