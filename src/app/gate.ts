@@ -1,6 +1,6 @@
 /** A server that is closed until it may begin: a process that takes over serves nobody before that. */
 import type { Conn } from "../net/conn.ts";
-import type { Acceptee } from "../net/transport.ts";
+import type { Acceptee, Sockets } from "../net/transport.ts";
 
 /** Has no room before `mayBegin` has resolved, and is the other server from then on. */
 export class Gate implements Acceptee {
@@ -28,4 +28,14 @@ export class Gate implements Acceptee {
     await this.#mayBegin;
     await this.#server.serve(conn, peer);
   }
+}
+
+/** The same sockets, at whose listeners nobody is accepted before `mayBegin` has resolved; at once if it is missing. */
+export function gated(sockets: Sockets, mayBegin: Promise<void> | undefined): Sockets {
+  if (mayBegin === undefined) return sockets;
+  return {
+    ...sockets,
+    listen: (address, acceptee, options) =>
+      sockets.listen(address, new Gate(acceptee, mayBegin), options),
+  };
 }

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { Conn } from "../net/conn.ts";
-import { Gate } from "./gate.ts";
+import type { Acceptee, Sockets } from "../net/transport.ts";
+import { Gate, gated } from "./gate.ts";
 
 Deno.test("a gate has no room before it is opened, and is the server itself from then on", async () => {
   const done: string[] = [];
@@ -20,4 +21,29 @@ Deno.test("a gate has no room before it is opened, and is the server itself from
   server.hasRoom = false;
   await gate.room();
   assertEquals([gate.hasRoom, done], [false, ["ann", "room"]]);
+});
+
+Deno.test("gated sockets listen as ever, with a gate before those who accept", async () => {
+  const acceptees: Acceptee[] = [];
+  const sockets = {
+    listen: (_: unknown, acceptee: Acceptee) => {
+      acceptees.push(acceptee);
+      return Promise.resolve("in use");
+    },
+  } as unknown as Sockets;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const server: Acceptee = {
+    hasRoom: true,
+    room: () => Promise.resolve(),
+    serve: () => Promise.resolve(),
+  };
+  const address = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;
+  const options = {} as Parameters<Sockets["listen"]>[2];
+  assertEquals(await gated(sockets, undefined).listen(address, server, options), "in use");
+  assertEquals(await gated(sockets, promise).listen(address, server, options), "in use");
+  const [bare, gate] = acceptees;
+  assertEquals([bare === server, gate?.hasRoom], [true, false]);
+  resolve();
+  await gate?.room();
+  assertEquals(gate?.hasRoom, true);
 });

@@ -26,6 +26,7 @@ import {
   hasSameAccessLog,
   mayGoAheadOf,
 } from "./gateway_settings.ts";
+import { gated } from "./gate.ts";
 import { listenersOf, receivedFor } from "./handed_over.ts";
 import { newPseudonym, standIns, targetsOf } from "./http_checks.ts";
 import { type HttpUpstreams, httpUpstreams } from "./http_upstreams.ts";
@@ -129,7 +130,8 @@ class HttpOnMain implements Service {
     const accessLog = this.#accessLog;
     const { received } = receivedFor(context, config.name, config.listen);
     const listening = await listen({ ...place, received, ...clientLimits(config) }, {
-      ...{ clock, deadlines: this.#deadlines, publish, sockets: this.#sockets },
+      ...{ clock, deadlines: this.#deadlines, publish },
+      sockets: gated(this.#sockets, context.mayBegin),
       serve: this.#gateway.serve,
       ...clientLimitFor(this.#tables.clientTables, 0, context),
       ...accessLog === undefined ? {} : { accessLog },

@@ -13,6 +13,7 @@ export interface WebProxyOptions {
   readonly listen?: string;
   /** A command that starts the proxy and becomes it. */
   readonly under?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Checks are more frequent than usual, and everything is logged. */
@@ -66,7 +67,13 @@ export async function startWebProxy(
     | "service.failedOpen" = "promotion.finished",
 ): Promise<WebProxy> {
   const listen = options.listen ?? `127.0.0.1:${unusedPort()}`;
-  const proxy = new WebProxy(webArgs(listen, options), {}, listen, undefined, options.under);
+  const proxy = new WebProxy(
+    webArgs(listen, options),
+    options.env ?? {},
+    listen,
+    undefined,
+    options.under,
+  );
   try {
     // The operator's listener belongs to no service.
     await proxy.event("port.opened", { service: /./ });

@@ -6,10 +6,13 @@ import { type Flags, startProxy } from "../harness/proxy.ts";
 import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { Upgradable } from "../harness/upgradable.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+import { WebUpstream } from "../harness/web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { CAN_MOUNT, mountSmallDisk } from "../../src/base/testing/small_disk.ts";
 
 const isLinux = Deno.build.os === "linux";
+const DYING = new URL("../harness/dying_successor.ts", import.meta.url);
 const NEW_PROCESS = new URL("../../src/upgrade/testing/new_process.ts", import.meta.url);
 
 /** A scenario of Linux, once for each engine. */
@@ -19,14 +22,14 @@ function upgradeScenario(name: string, run: (relay: Flags) => Promise<void>): vo
 }
 
 /** One upstream and a proxy, with a configuration file that the test may change. */
-async function single(flags: Flags) {
+async function single(flags: Flags, env: Readonly<Record<string, string>> = {}) {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream({ says: "here" }));
   const it = stack.use(
     await Upgradable.start(async (more, folder) => {
       await Deno.writeTextFile(folder.at("failover.yaml"), "max_backoff: 1s\n");
       const own = { config: folder.at("failover.yaml") };
-      return await startProxy({ upstreams: [upstream], flags: { ...own, ...more, ...flags } });
+      return await startProxy({ upstreams: [upstream], flags: { ...own, ...more, ...flags }, env });
     }),
   );
   const owned = stack.move();
@@ -107,6 +110,36 @@ upgradeScenario(
     await done(it);
   },
 );
+
+/** While a new process has everything and may not begin, and when it dies then, the old one alone serves. */
+upgradeScenario("a new process serves no TCP client before it may", async (relay) => {
+  await using folder = await Folder.make();
+  const env = { TEST_DIES: "new before took", TEST_WAITS: folder.at("go") };
+  await using fixture = await single(relay, env);
+  const { it } = fixture;
+  const upgrading = it.upgrade(await it.executable(DYING));
+  await folder.has("go.there");
+  for (let asked = 0; asked < 40; asked++) assertEquals(await it.proxy.ask(), "here");
+  await folder.write("go", "");
+  assertEquals((await upgrading).status, 409);
+  assertEquals(await it.proxy.ask(), "here");
+});
+
+upgradeScenario("a new process serves no HTTP client before it may", async (relay) => {
+  await using folder = await Folder.make();
+  await using upstream = await WebUpstream.start("here");
+  const env = { TEST_DIES: "new before took", TEST_WAITS: folder.at("go") };
+  await using it = await Upgradable.start((flags) =>
+    startWebProxy({ primary: upstream, flags: { ...flags, ...relay }, env })
+  );
+  const upgrading = it.upgrade(await it.executable(DYING));
+  await folder.has("go.there");
+  const statuses = await Promise.all(Array.from({ length: 40 }, () => it.proxy.get("/")));
+  assertEquals(statuses.map(({ status }) => status), Array(40).fill(200));
+  await folder.write("go", "");
+  assertEquals((await upgrading).status, 409);
+  assertEquals((await it.proxy.get("/")).status, 200);
+});
 
 upgradeScenario("an executable that was replaced by renaming is the new one", async (relay) => {
   await using fixture = await single(relay);
