@@ -6,22 +6,17 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { type Member, ProxyCluster } from "./proxy_cluster.ts";
-import { Writer } from "./writer.ts";
+import type { Writer } from "./writer.ts";
 
 function clusterTest(name: string, run: () => Promise<void>): void {
   testWithPrograms(`cluster: ${name}`, ["etcd", "flock"], run);
 }
 
-/** One writer for each proxy. */
-function writersOf({ members }: ProxyCluster): Writer[] {
-  return members.map(({ proxy }, index) => new Writer(proxy.address, `w${index}`));
-}
-
-/** Ends the writers, and resolves with the breaches of the rules in the whole history. */
+/** The breaches of the rules in the whole history, in which clients have written. */
 async function breaches(cluster: ProxyCluster, writers: readonly Writer[]): Promise<string[]> {
-  await Promise.all(writers.map((each) => each[Symbol.asyncDispose]()));
+  const found = await cluster.breaches();
   assert(writers.some(({ acknowledged }) => acknowledged.length > 0));
-  return await cluster.breaches(writers);
+  return found;
 }
 
 /** Resolves when all of `members` send their clients to `upstream`. */
@@ -39,7 +34,7 @@ async function serve(members: readonly Member[], upstream: string): Promise<void
 
 clusterTest("one proxy decides, all follow, and its trigger runs once", async () => {
   await using cluster = await ProxyCluster.start(3);
-  const writers = writersOf(cluster);
+  const writers = cluster.write();
   const { first, second, members } = cluster;
   await serve(members, first.name);
   await first.kill();
@@ -59,15 +54,14 @@ clusterTest(
   "kill -9 of the leader while its trigger runs: it ends, and another proxy resumes",
   async () => {
     await using cluster = await ProxyCluster.start(3);
-    const writers = writersOf(cluster);
+    const writers = cluster.write();
     const { first, second, members, folder } = cluster;
     const leader = await cluster.leader();
-    await folder.write("seconds", "20");
+    await folder.write("seconds-failover", "20");
     await first.kill();
     const begun = await cluster.triggered(({ event, what }) =>
       event === "failover" && what === "begin"
     );
-    await folder.write("seconds", "0.1");
     leader.proxy.signal("SIGKILL");
     await leader.proxy.ended;
     const others = members.filter((each) => each !== leader);
@@ -82,13 +76,12 @@ clusterTest(
 
 clusterTest("SIGSTOP of the leader for longer than its lease while a trigger runs", async () => {
   await using cluster = await ProxyCluster.start(3);
-  const writers = writersOf(cluster);
+  const writers = cluster.write();
   const { first, second, members, folder } = cluster;
   const leader = await cluster.leader();
-  await folder.write("seconds", "20");
+  await folder.write("seconds-failover", "20");
   await first.kill();
   await cluster.triggered(({ event, what }) => event === "failover" && what === "begin");
-  await folder.write("seconds", "0.1");
   leader.proxy.signal("SIGSTOP");
   await serve(members.filter((each) => each !== leader), second.name);
   leader.proxy.signal("SIGCONT");
@@ -101,7 +94,7 @@ clusterTest(
   "a leader that etcd does not hear stops leading, serves on, and promotes nothing",
   async () => {
     await using cluster = await ProxyCluster.start(3);
-    const writers = writersOf(cluster);
+    const writers = cluster.write();
     const { first, second, members } = cluster;
     const cut = await cluster.leader();
     cut.cut("there");
@@ -123,7 +116,7 @@ clusterTest(
   "without etcd nothing is promoted, and a failover follows as soon as it is back",
   async () => {
     await using cluster = await ProxyCluster.start(2);
-    const writers = writersOf(cluster);
+    const writers = cluster.write();
     const { first, second, members, etcd } = cluster;
     for (const member of etcd.members) await member.kill();
     for (const { proxy } of members) await proxy.event("coordinator.lost");
@@ -141,7 +134,7 @@ clusterTest(
   "a clock that jumps while a trigger runs ends nothing, and decides nothing twice",
   async () => {
     await using cluster = await ProxyCluster.start(2);
-    const writers = writersOf(cluster);
+    const writers = cluster.write();
     const { first, second, members, folder } = cluster;
     const leader = await cluster.leader();
     await folder.write("seconds", "6");
@@ -158,7 +151,7 @@ clusterTest(
 
 clusterTest("etcd may lose a member, also the one that leads it", async () => {
   await using cluster = await ProxyCluster.start(2);
-  const writers = writersOf(cluster);
+  const writers = cluster.write();
   const { first, second, members, etcd } = cluster;
   for (const member of etcd.members) {
     await member.kill();
@@ -175,7 +168,7 @@ clusterTest(
   "a proxy that alone sees the active upstream down says so, and it stays active",
   async () => {
     await using cluster = await ProxyCluster.start(3);
-    const writers = writersOf(cluster);
+    const writers = cluster.write();
     const { first, members, folder } = cluster;
     const leader = await cluster.leader();
     await folder.write(`cut-${members.indexOf(leader)}-${first.name}`, "");
@@ -191,7 +184,7 @@ clusterTest(
 
 clusterTest("an order given to any proxy counts for all", async () => {
   await using cluster = await ProxyCluster.start(2);
-  const writers = writersOf(cluster);
+  const writers = cluster.write();
   const { second, members } = cluster;
   const leader = await cluster.leader();
   const follower = members.find((each) => each !== leader)!;

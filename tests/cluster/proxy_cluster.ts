@@ -12,7 +12,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { breachesOf, lostWrites, readTriggers, type TriggerLine } from "./history.ts";
 import { Way } from "./way.ts";
-import type { Writer } from "./writer.ts";
+import { Writer } from "./writer.ts";
 
 /** The proxy with a clock that jumps an hour ahead at SIGWINCH, and back at the next. */
 const JUMPING = new URL("../faults/jumping_main.ts", import.meta.url).href;
@@ -93,7 +93,7 @@ export class Member implements AsyncDisposable {
 
 /**
  * The trigger: it notes what happens, makes its host the primary if its fence is not too low, takes as long as
- * the file `seconds` says, and copies what the other server has.
+ * the file `seconds-EVENT` or `seconds` says, and copies what the other server has.
  */
 const TRIGGER = `exec 9>>lock
 note() {
@@ -105,7 +105,7 @@ seen=$(cut -d' ' -f2 primary 2>/dev/null)
 note begin
 echo "$FAILOVER_TO $FAILOVER_FENCE" >primary.new
 mv primary.new primary
-sleep "$(cat seconds)"
+sleep "$(cat "seconds-$FAILOVER_EVENT" 2>/dev/null || cat seconds)"
 touch "store-$FAILOVER_TO"
 for store in store-*; do
   [ "$store" = "store-$FAILOVER_TO" ] || grep -vxFf "store-$FAILOVER_TO" "$store" >missing && cat missing >>"store-$FAILOVER_TO"
@@ -114,6 +114,7 @@ note end`;
 
 export class ProxyCluster implements AsyncDisposable {
   readonly members: Member[] = [];
+  readonly #writers: Writer[] = [];
 
   private constructor(
     readonly etcd: EtcdCluster,
@@ -179,6 +180,18 @@ export class ProxyCluster implements AsyncDisposable {
     return await this.add({}, undefined, number, address);
   }
 
+  /** Begins to write through each proxy, until the cluster is disposed of or `breaches` is asked for. */
+  write(): readonly Writer[] {
+    for (const [index, { proxy }] of this.members.entries()) {
+      this.#writers.push(new Writer(proxy.address, `w${index}`));
+    }
+    return this.#writers;
+  }
+
+  async #endWriters(): Promise<void> {
+    await Promise.all(this.#writers.map((each) => each[Symbol.asyncDispose]()));
+  }
+
   /** The proxy that leads; waits for one. */
   async leader(not?: Member): Promise<Member> {
     const search = async () => {
@@ -204,16 +217,18 @@ export class ProxyCluster implements AsyncDisposable {
     return (await this.triggers()).find(is)!;
   }
 
-  /** The breaches of the rules in the whole history; `writers` have ended. */
-  async breaches(writers: readonly Writer[] = []): Promise<string[]> {
+  /** Ends the writing, and resolves with the breaches of the rules in the whole history. */
+  async breaches(): Promise<string[]> {
+    await this.#endWriters();
     const [name] = (await this.folder.read("primary")).split(" ");
     const primary = [this.first, this.second].find((each) => each.name === name)!;
-    const acknowledged = writers.flatMap((each) => each.acknowledged);
+    const acknowledged = this.#writers.flatMap((each) => each.acknowledged);
     const lost = lostWrites(acknowledged, await primary.data());
     return [...breachesOf(await this.triggers()), ...lost];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#endWriters();
     await Promise.all(this.members.map((member) => member[Symbol.asyncDispose]()));
     await this.first[Symbol.asyncDispose]();
     await this.second[Symbol.asyncDispose]();

@@ -4,7 +4,7 @@
  */
 import { Dice } from "../../src/base/testing/dice.ts";
 import { LEASE_MS, ProxyCluster } from "./proxy_cluster.ts";
-import { Writer } from "./writer.ts";
+import type { Writer } from "./writer.ts";
 
 /** How long faults happen, in milliseconds. */
 const FAULTS_MS = 25_000;
@@ -116,12 +116,11 @@ export interface Outcome {
 export async function runSchedule(seed: number): Promise<Outcome> {
   const dice = new Dice(seed);
   await using cluster = await ProxyCluster.start(PROXIES);
-  const writers = cluster.members.map(({ proxy }, index) => new Writer(proxy.address, `w${index}`));
+  const writers = cluster.write();
   await cluster.folder.write("seconds", dice.pick(["0.1", "1", "3"]));
   const faults = await happen(cluster, dice);
   const backMs = await untilBack(writers);
-  await Promise.all(writers.map((each) => each[Symbol.asyncDispose]()));
-  const breaches = await cluster.breaches(writers);
+  const breaches = await cluster.breaches();
   if (backMs > BACK_MS) breaches.push(`service was not back after ${BACK_MS} ms`);
   const triggers = await cluster.triggers();
   return {
