@@ -55,7 +55,11 @@ export function clientLimitFor(
 /** The limits for clients of a service, and the versions of the PROXY protocol that it accepts. */
 export function clientLimits(
   config: HttpConfig,
-): { readonly limits: ClientLimits; readonly acceptProxy?: ProxyVersions } {
+): {
+  readonly limits: ClientLimits;
+  readonly h2c: boolean;
+  readonly acceptProxy?: ProxyVersions;
+} {
   const limits = {
     headBytesMax: config.maxHead,
     headMs: config.headTimeout,
@@ -63,8 +67,8 @@ export function clientLimits(
     writeMs: config.writeTimeout,
     idleMs: config.keepAliveTimeout,
   };
-  const { acceptProxy } = config;
-  return acceptProxy === "none" ? { limits } : { limits, acceptProxy };
+  const { acceptProxy, h2c } = config;
+  return acceptProxy === "none" ? { limits, h2c } : { limits, h2c, acceptProxy };
 }
 
 /** The settings of a gateway; `pseudonym` is its name in `Via`. */

@@ -18,7 +18,7 @@ Deno.test("each limit for clients comes from its own option", () => {
   const config = httpOf([
     ...HTTP,
     ...["--max-head", "1KB", "--head-timeout", "2s", "--body-timeout", "3s"],
-    ...["--write-timeout", "4s", "--keep-alive-timeout", "5s", "--accept-proxy", "v2"],
+    ...["--write-timeout", "4s", "--keep-alive-timeout", "5s", "--accept-proxy", "v2", "--h2c"],
   ]);
   const limits = {
     headBytesMax: 1_024,
@@ -27,7 +27,7 @@ Deno.test("each limit for clients comes from its own option", () => {
     writeMs: 4_000,
     idleMs: 5_000,
   };
-  assertEquals(clientLimits(config), { limits, acceptProxy: "v2" });
+  assertEquals(clientLimits(config), { limits, h2c: true, acceptProxy: "v2" });
   assertEquals("acceptProxy" in clientLimits(httpOf(HTTP)), false);
 });
 

@@ -260,8 +260,8 @@ class HttpShard implements Shard {
     const settings = this.#settings;
     const { connectionsMax, https: tls } = settings;
     const limits = clientLimits(httpConfigOf(settings.config));
-    // The code for TLS may have to be loaded.
-    const loaded = tls === undefined ? () => {} : this.#context.outside();
+    // The code for TLS and HTTP/2 may have to be loaded.
+    const loaded = tls === undefined && !limits.h2c ? () => {} : this.#context.outside();
     const listening = listen({ address: this.#address!, connectionsMax, tls, ...limits }, {
       clock: this.#clock,
       deadlines: this.#deadlines,

@@ -216,6 +216,11 @@ function upstreamsOf(
     if (service[key] === undefined || service.tlsCert !== undefined) continue;
     found.errors.push(`Cannot use ${yamlKeyOf(key)} without tls_cert (from ${origins[key]})`);
   }
+  if (service.h2c && service.tlsCert !== undefined) {
+    found.warnings.push(
+      `h2c has no effect with tls_cert: HTTPS offers HTTP/2 by itself (from ${origins.h2c})`,
+    );
+  }
   if (service.redirectHttp !== undefined && service.listen.kind !== "tcp") {
     found.errors.push(
       `Cannot use redirect_http with a unix socket (from ${origins.redirectHttp})`,

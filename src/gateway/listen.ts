@@ -22,6 +22,7 @@ import type { Acceptee, ListeningPort, Sockets } from "../net/transport.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Serve } from "./downstream.ts";
 import { isReservedPath } from "./reserved_path.ts";
+import type { Http2, Http2Parts } from "./tls/http2.ts";
 import type { Https, HttpsServerSettings } from "./tls/https.ts";
 import type { TlsFiles } from "./tls/listen_tls.ts";
 
@@ -53,6 +54,8 @@ export interface ListenSettings {
   readonly socketMode?: number;
   /** The socket that another process has left for this address. */
   readonly received?: ReceivedPort | undefined;
+  /** HTTP/2 is spoken as well to clients that begin with its preface; off by default, and with TLS, which has ALPN. */
+  readonly h2c?: boolean;
   /** HTTPS if given. */
   readonly tls?: HttpsSettings | undefined;
 }
@@ -137,49 +140,42 @@ export async function listen(
   settings: ListenSettings,
   context: ListenContext,
 ): Promise<Listening | string> {
-  const { clock, deadlines, publish, sockets, serve } = context;
+  const { clock, publish, sockets, serve } = context;
   const { connectionsMax, tls, socketMode, received } = settings;
-  const binding = { received, ...socketMode === undefined ? {} : { socketMode } };
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
-  const { onBroken, onError, onFull } = troubles;
+  const { onBroken } = troubles;
   const { clientLimit } = context;
   const logging = { accessLog: context.accessLog };
-  const onFault = (fault: Fault, peer: string) => {
-    troubles.onFault(fault, peer);
-    logging.accessLog?.refused(fault, peer, scheme);
-  };
-  const common = {
-    deadlines,
-    isReserved: isReservedPath,
-    onFault,
-    onError,
-    onFull,
-    limits: { ...settings.limits, connectionsMax },
-    ...context.semaphore === undefined ? {} : { semaphore: context.semaphore },
-  };
+  const common = commonOptions(settings, context, troubles, logging);
+  const http2 = await http2On(settings, { ...common, onBroken, serve });
   const serverFor = (others?: ServerOptions["others"], clientLimit?: ClientLimit) =>
     new Server({
       ...common,
       handler: (exchange) => serve(exchange, scheme),
+      ...http2 === undefined ? {} : { http2 },
       ...others === undefined ? {} : { others },
       ...clientLimit === undefined ? {} : { clientLimit },
     });
   let text = formatAddress(settings.address);
   const onAcceptFailed = (error: unknown, retryInMs: number) =>
     publish({ type: "accept.failed", address: text, reason: String(error), retryInMs });
+  const relieve = () => (secure?.relieve() ?? http2?.giveWay()) === true;
   // Usually descriptors are short, and each idle connection holds one.
   const onShortage = () => {
-    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || secure?.relieve() === true); i++);
+    for (let i = 0; i < GIVE_WAY_MAX && (server.giveWay() || relieve()); i++);
   };
   const announced = Announced.of(settings, context);
   const secure = tls === undefined
     ? undefined
     : await httpsOn(context, { ...common, onBroken, serve, publish, connectionsMax });
   const server: Server = secure === undefined
-    ? serverFor(undefined, clientLimit)
+    ? serverFor(http2?.inPlaces, clientLimit)
     : serverFor(secure);
-  const accept = { onAcceptFailed, onShortage, ...binding };
+  const accept = {
+    ...{ onAcceptFailed, onShortage, received },
+    ...socketMode === undefined ? {} : { socketMode },
+  };
   const port = secure === undefined
     ? await sockets.listen(settings.address, announced?.before(server) ?? server, {
       clock,
@@ -198,8 +194,40 @@ export async function listen(
     server.setLimits({ ...change.limits, connectionsMax: change.connectionsMax });
     if (change.perClientMax !== undefined) clientLimit?.setMax(change.perClientMax);
     secure?.configure(change);
+    if (change.limits !== undefined) http2?.setLimits(change.limits);
   };
-  return listeningOn(port, server, { troubles, announced, secure, configure }, context);
+  return listeningOn(port, server, { troubles, announced, secure, http2, configure }, context);
+}
+
+/** What the servers of both protocols have in common. */
+function commonOptions(
+  { tls, limits, connectionsMax }: ListenSettings,
+  { deadlines, semaphore }: ListenContext,
+  troubles: ServerTroubles,
+  logging: { readonly accessLog: AccessLog | undefined },
+) {
+  const { onError, onFull } = troubles;
+  return {
+    deadlines,
+    isReserved: isReservedPath,
+    onFault: (fault: Fault, peer: string) => {
+      troubles.onFault(fault, peer);
+      logging.accessLog?.refused(fault, peer, tls === undefined ? "http" : "https");
+    },
+    onError,
+    onFull,
+    limits: { ...limits, connectionsMax },
+    ...semaphore === undefined ? {} : { semaphore },
+  };
+}
+
+/** HTTP/2 without TLS, if that is asked for. */
+async function http2On(
+  { h2c, tls }: ListenSettings,
+  parts: Http2Parts,
+): Promise<Http2 | undefined> {
+  if (h2c !== true || tls !== undefined) return undefined;
+  return new (await import("./tls/http2.ts")).Http2(parts, "http");
 }
 
 /** HTTPS by the sockets themselves where they can, else by Deno. */
@@ -217,10 +245,11 @@ async function httpsOn(
 function listeningOn(
   port: HttpPort,
   server: Server,
-  { troubles, announced, secure, configure }: {
+  { troubles, announced, secure, http2, configure }: {
     readonly troubles: ServerTroubles;
     readonly announced: Announced | undefined;
     readonly secure: Https | undefined;
+    readonly http2: Http2 | undefined;
     readonly configure: (change: PortChange) => void;
   },
   { clock, publish, clientLimit }: ListenContext,
@@ -255,6 +284,8 @@ function listeningOn(
       const cuts = await Promise.all([
         server.drain(cut),
         isClosed.then(() => port.drainOthers?.(cut) ?? 0),
+        // They have their places in the server, which counts those that are cut.
+        isClosed.then(() => http2?.drain(cut)),
       ]);
       // Clients that were in the queue, or in a handshake, may have been accepted meanwhile.
       return cuts[0] + cuts[1] + await server.drain(cut);

@@ -17,6 +17,7 @@ import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
 import type { BufferedConnOptions } from "./buffered_conn.ts";
+import type { OtherProtocol } from "./http2_preface.ts";
 import type { Exchange } from "./exchange.ts";
 import { reserveOf } from "./reserve.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./server_limits.ts";
@@ -54,6 +55,11 @@ export interface ServerOptions {
     /** Closes the one that has been idle for longest; false if there is none. */
     readonly giveWay: () => boolean;
   };
+  /**
+   * Serves connections that begin with the preface of HTTP/2, which `conn` gives first. They have their places here.
+   * Where it is missing, such a client is answered as one with a version that is not known.
+   */
+  readonly http2?: OtherProtocol;
 }
 
 /** A request that waits for a place gets 503 when further connections need its own, but not before this … */

@@ -11,6 +11,7 @@ import type { Conn } from "../net/conn.ts";
 import { type DrainState, Exchange } from "./exchange.ts";
 import { parseRequestHead, type RequestHead } from "./head.ts";
 import { HeadWriter } from "./head_writer.ts";
+import { servesHttp2 } from "./http2_preface.ts";
 import { discard, lingerAfterResponse, readLine } from "./slow_reads.ts";
 import { localReply, sendLocalReply } from "./local_reply.ts";
 import type { Handler, Server } from "./server.ts";
@@ -169,14 +170,12 @@ export class ServerConnection
   async #admit(arrived: RequestHead | Fault | undefined): Promise<void> {
     const head = arrived ?? await this.#readHead();
     if (head === undefined) return this.#finish();
-    let fault: Fault | undefined;
-    if (head instanceof Fault) fault = head;
-    else {
+    if (await servesHttp2(head, this.#io, this, this.#server)) return this.#finish();
+    if (!(head instanceof Fault)) {
       this.#keep(head);
-      if (this.isOverLimit && !await this.#hasPlace(head)) fault = new Fault("tooManyHeld");
+      if (!this.isOverLimit || await this.#hasPlace(head)) return this.#begin(head);
     }
-    if (fault === undefined) return this.#begin(head as RequestHead);
-    await this.#refuse(fault);
+    await this.#refuse(head instanceof Fault ? head : new Fault("tooManyHeld"));
     this.#finish();
   }
 

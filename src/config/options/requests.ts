@@ -57,6 +57,11 @@ export const REQUEST_OPTIONS = {
       default: "off",
     },
   ),
+  h2c: requests(
+    flag,
+    "Speak HTTP/2 without TLS as well, to clients that begin with it (prior knowledge)",
+    { default: "off", fixed: "open connections speak what they have begun with" },
+  ),
   caFile: requests(path, "Certificates of authorities to trust for upstreams (PEM)"),
   upstreamCert: requests(path, "Certificate to show to upstreams that ask for one (PEM)"),
   upstreamKey: requests(path, "Private key of that certificate (PEM)"),

@@ -27,10 +27,11 @@ export interface Http2Parts {
 export class Http2 {
   readonly #server: Http2Server;
 
-  constructor({ serve, ...options }: Http2Parts) {
+  /** `scheme`: what clients have used to connect. */
+  constructor({ serve, ...options }: Http2Parts, scheme: "http" | "https" = "https") {
     this.#server = new Http2Server({
       ...options,
-      handler: (exchange) => serve(exchange, "https"),
+      handler: (exchange) => serve(exchange, scheme),
     });
   }
 
@@ -41,6 +42,11 @@ export class Http2 {
 
   get connections(): number {
     return this.#server.connections;
+  }
+
+  /** For a server in which its connections have their places, so that they are counted there only. */
+  get inPlaces(): { readonly count: () => number; readonly giveWay: () => boolean } {
+    return { count: () => 0, giveWay: () => this.giveWay() };
   }
 
   /** Serves one connection until it ends. Owns `conn` from here. `isOverLimit`: it is beyond the limit. */
