@@ -18,6 +18,21 @@ export interface OnSockets {
   readonly cut: "ended" | "reset";
 }
 
+/** Runs `run` once for each kind of sockets, and once more on each with `GatewayFixture.ask` over HTTP/2. */
+export function onBothProtocols(
+  name: string,
+  run: (reported: OnSockets) => Promise<void>,
+  needs: readonly string[] = [],
+): void {
+  onBothSockets(name, run, needs);
+  const overHttp2 = (reported: OnSockets) =>
+    run({
+      ...reported,
+      start: (ports, options) => reported.start(ports, { protocol: "HTTP/2", ...options }),
+    });
+  onBothSockets(`over HTTP/2: ${name}`, overHttp2, needs);
+}
+
 /** Runs `run` once for each kind of sockets that this system has. */
 export function onBothSockets(
   name: string,

@@ -10,7 +10,7 @@ import {
   readUntil,
   sendText,
 } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
 
 /** Throws, as a bug would. */
 function bug(_?: unknown): never {
@@ -21,7 +21,7 @@ function faultsOf(fixture: GatewayFixture): string[] {
   return fixture.events.flatMap((event) => event.type === "proxy.faulted" ? [event.reason] : []);
 }
 
-onBothSockets(
+onBothProtocols(
   "a bug in forwarding answers 500, and the connection to the upstream ends",
   async ({ start }) => {
     let isBroken = false;
@@ -120,7 +120,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("a bug in a static backup answers 500", async ({ start }) => {
+onBothProtocols("a bug in a static backup answers 500", async ({ start }) => {
   await using fixture = await start([], { backup: () => Promise.resolve().then(bug) });
   await fixture.open(0);
   assertEquals((await fixture.ask("GET", "/")).status, 500);

@@ -13,7 +13,7 @@ import {
   type RunningServer,
   sendText,
 } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
 import { mirror } from "./mirror.ts";
 
 /** An upstream that answers each request on a connection with the next of `answers`. */
@@ -134,7 +134,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "no path leads out of the base path, for which the configured credentials are sent",
   async ({ start }) => {
     await using up = mirror();
@@ -162,7 +162,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("TRACE is refused, unless it is allowed", async ({ start }) => {
+onBothProtocols("TRACE is refused, unless it is allowed", async ({ start }) => {
   await using up = mirror();
   const headers = [["X-Key", "secret"]] as const;
   {
@@ -176,7 +176,7 @@ onBothSockets("TRACE is refused, unless it is allowed", async ({ start }) => {
   assertStringIncludes((await fixture.ask("TRACE", "/")).body, "TRACE / HTTP/1.1\r\n");
 });
 
-onBothSockets(
+onBothProtocols(
   "TRACE and TRACK of our own paths are refused too, and are no bug of the proxy",
   async ({ start }) => {
     await using up = mirror();
@@ -219,7 +219,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a request that loops back to the proxy is answered 508, and reported once",
   async ({ start }) => {
     await using other = await nodeUpstream((_, response) => response.end("other"));
@@ -251,7 +251,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("one service behind another is not a loop", async ({ start }) => {
+onBothProtocols("one service behind another is not a loop", async ({ start }) => {
   await using end = await nodeUpstream((_, response) => response.end("end"));
   await using back = await opened(await start([end.port], { pseudonym: "failover-back" }));
   await using front = await opened(await start([back.port], { pseudonym: "failover-front" }));

@@ -25,6 +25,8 @@ import type { Sockets } from "../../src/net/transport.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
+import { askHttp2 } from "./http2_ask.ts";
+
 /** A running server, which may or may not answer with HTTP. */
 export interface RunningServer extends AsyncDisposable {
   readonly port: number;
@@ -174,6 +176,8 @@ export interface GatewayFixtureOptions extends Partial<GatewaySettings> {
   /** Serves HTTPS, with the sockets of this engine unless `sockets` says otherwise. */
   readonly tls?: TlsFiles & { readonly relay?: Engine };
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
+  /** What `ask` speaks; HTTP/1.1 by default. */
+  readonly protocol?: "HTTP/1.1" | "HTTP/2";
   /** Is called with each exchange before the gateway. */
   readonly meddle?: (exchange: GatewayEnv["downstream"]) => void;
 }
@@ -206,6 +210,7 @@ export class GatewayFixture implements AsyncDisposable {
   listening!: Listening;
   readonly #clients: Deno.Conn[] = [];
   readonly #sockets: Sockets;
+  readonly #isHttp2: boolean;
   #epoch = 0;
 
   static async start(
@@ -224,6 +229,7 @@ export class GatewayFixture implements AsyncDisposable {
     const isOwn = options.tls?.relay === "splice";
     const makeSockets = options.sockets ?? (isOwn ? () => linuxSockets(realClock) : undefined);
     const sockets = this.#sockets = makeSockets?.() ?? denoSockets;
+    this.#isHttp2 = options.protocol === "HTTP/2";
     const clock = options.clock ?? realClock;
     const deadlines = new Deadlines(clock);
     const { basePath = "", host, preserveHost = false, headers = [] } = options;
@@ -274,6 +280,7 @@ export class GatewayFixture implements AsyncDisposable {
       {
         address: { kind: "tcp", host: "127.0.0.1", port: 0 },
         connectionsMax: 1_000,
+        h2c: options.protocol === "HTTP/2",
         tls: options.tls && { certificates: [options.tls], ticketKeys: newTicketKeys() },
       },
       {
@@ -318,6 +325,7 @@ export class GatewayFixture implements AsyncDisposable {
     lines: readonly string[] = [],
     body = "",
   ): Promise<Answer> {
+    if (this.#isHttp2) return await askHttp2(await this.connect(), { method, path, lines, body });
     const framing = body === "" || lines.some((line) => /^transfer-encoding/i.test(line))
       ? []
       : [`Content-Length: ${encoder.encode(body).length}`];

@@ -4,7 +4,7 @@ import { ManualClock } from "../../src/base/clock.ts";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { parsed, rawUpstream, readUntil, type RunningServer, sendText } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
 
 /**
  * Answers requests with `answers`, in order over all connections; `heard` has the number of the connection
@@ -55,7 +55,7 @@ for (
   });
 }
 
-onBothSockets(
+onBothProtocols(
   "bytes that arrive before a request are not taken for its answer",
   async ({ start }) => {
     const asked = Promise.withResolvers<void>();

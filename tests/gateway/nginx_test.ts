@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { refusingPort } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols } from "./both_sockets.ts";
 
 /** nginx with a separate folder, serving `files` of it. */
 async function startNginx(folder: string, port: number): Promise<AsyncDisposable> {
@@ -38,7 +38,7 @@ async function run(args: readonly string[]): Promise<void> {
   assert(success);
 }
 
-onBothSockets(
+onBothProtocols(
   "nginx behind the gateway: files, ranges, gzip, redirects, errors",
   async ({ start }) => {
     const folder = await Deno.makeTempDir({ prefix: "failover-test-" });

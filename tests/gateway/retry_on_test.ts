@@ -4,7 +4,7 @@
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { nodeUpstream, type RunningServer } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols } from "./both_sockets.ts";
 
 /** Answers with this status, and counts the requests. */
 async function answering(
@@ -26,7 +26,7 @@ async function answering(
 
 const ON = [{ from: 502, to: 504 }];
 
-onBothSockets(
+onBothProtocols(
   "after a status of --retry-on an idempotent request is sent to the next upstream",
   async ({ start }) => {
     await using first = await answering(503, "first");
@@ -40,7 +40,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "without --retry-on, for non-idempotent requests and other statuses, the response is passed on",
   async ({ start }) => {
     await using first = await answering(503, "first");
@@ -61,7 +61,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "if no further upstream may be tried, the client gets the last response",
   async ({ start }) => {
     await using first = await answering(503, "first");
@@ -80,7 +80,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "if the second upstream is unreachable, the client gets an error from the proxy",
   async ({ start }) => {
     await using first = await answering(503, "first");

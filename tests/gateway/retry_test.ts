@@ -15,7 +15,7 @@ import {
   type RunningServer,
   sendText,
 } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
 import { DRAIN } from "../../src/failover/testing/drain_order.ts";
 
 /** Answers every request with `text`, and counts them. */
@@ -50,7 +50,7 @@ function hangingUp(seen: string[]): RunningServer {
   });
 }
 
-onBothSockets(
+onBothProtocols(
   "a refused connection sends any request to the next upstream at once",
   async ({ start }) => {
     await using backup = await well();
@@ -64,7 +64,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a repeatable request is repeated once, with its body, if no byte of a response arrived",
   async ({ start }) => {
     const seen: string[] = [];
@@ -78,7 +78,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("a request is sent twice, never three times", async ({ start }) => {
+onBothProtocols("a request is sent twice, never three times", async ({ start }) => {
   const seen: string[] = [];
   await using bad = hangingUp(seen);
   await using worse = hangingUp(seen);
@@ -89,7 +89,7 @@ onBothSockets("a request is sent twice, never three times", async ({ start }) =>
   assertEquals([answer.status, seen, backup.bodies], [502, ["GET", "GET"], []]);
 });
 
-onBothSockets(
+onBothProtocols(
   "a request that was lost on a stale connection counts as sent: it is sent once more, not twice",
   async ({ start }) => {
     const seen: string[] = [];
@@ -111,7 +111,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an unsafe request that was sent is not retried, and the client is given the reason",
   async ({ start }) => {
     const seen: string[] = [];
@@ -125,7 +125,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an Idempotency-Key makes a request repeatable, if the operator has enabled that",
   async ({ start }) => {
     for (const honourIdempotencyKey of [false, true]) {
@@ -178,7 +178,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a kept connection that went stale is replaced when a check has passed",
   async ({ start }) => {
     const requests: string[] = [];
@@ -193,7 +193,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an upstream that ends and closes its port last is given time to do so: no repeatable request is lost",
   async ({ start }) => {
     let connections = 0;
@@ -217,7 +217,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "with an upstream that accepts and resets until its end a repeatable request waits for the verdict of the check",
   async ({ start }) => {
     let [connections, swallowed] = [0, 0];
@@ -238,7 +238,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "the last attempt of a request uses a new connection, although others are kept",
   async ({ start }) => {
     const both = Promise.withResolvers<void>();
@@ -262,7 +262,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an unsafe request on a kept connection that went stale is not repeated",
   async ({ start }) => {
     const requests: string[] = [];
@@ -341,7 +341,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a malformed response is answered 502, and nothing of it reaches the client",
   async ({ start }) => {
     const bad = [
@@ -367,7 +367,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "retries have a budget: a fifth of the running exchanges, at least three; others wait",
   async ({ start }) => {
     let hungUp = 0;
@@ -407,7 +407,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("without a hold, a retry without room fails at once", async ({ start }) => {
+onBothProtocols("without a hold, a retry without room fails at once", async ({ start }) => {
   await using bad = rawUpstream(async (conn) => {
     await readUntil(conn);
   });
@@ -430,7 +430,7 @@ onBothSockets("without a hold, a retry without room fails at once", async ({ sta
   assertEquals((await Promise.all(first)).map((a) => a.status), [200, 200, 200]);
 });
 
-onBothSockets(
+onBothProtocols(
   "without another upstream a refused request waits, and follows the next decision",
   async ({ start }) => {
     await using backup = await well();
@@ -446,7 +446,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an upstream that passes its check gets the requests that had doubted it",
   async ({ start }) => {
     const port = refusingPort();
@@ -462,7 +462,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "held requests continue at a decision, and are turned away by a refusal",
   async ({ start }) => {
     await using up = await well();
@@ -494,7 +494,7 @@ async function held(fixture: GatewayFixture, count: number): Promise<void> {
   await withTestDeadline(`${count} to be held`, waiting());
 }
 
-onBothSockets("more requests than may be held get 503 at once", async ({ start }) => {
+onBothProtocols("more requests than may be held get 503 at once", async ({ start }) => {
   await using fixture = await start([refusingPort()], { heldMax: 1 });
   const first = fixture.ask("GET", "/");
   await held(fixture, 1);
@@ -503,17 +503,20 @@ onBothSockets("more requests than may be held get 503 at once", async ({ start }
   await first;
 });
 
-onBothSockets("at the end of the hold clients get the configured error page", async ({ start }) => {
-  const bytes = new TextEncoder().encode("our page");
-  await using fixture = await start([refusingPort()], {
-    holdMs: 20,
-    errorPage: { contentType: "text/plain", bytes },
-    failoverHeader: false,
-  });
-  const answer = await fixture.ask("GET", "/");
-  assertEquals([answer.status, answer.body], [503, "our page"]);
-  assertEquals(answer.get("failover"), undefined);
-});
+onBothProtocols(
+  "at the end of the hold clients get the configured error page",
+  async ({ start }) => {
+    const bytes = new TextEncoder().encode("our page");
+    await using fixture = await start([refusingPort()], {
+      holdMs: 20,
+      errorPage: { contentType: "text/plain", bytes },
+      failoverHeader: false,
+    });
+    const answer = await fixture.ask("GET", "/");
+    assertEquals([answer.status, answer.body], [503, "our page"]);
+    assertEquals(answer.get("failover"), undefined);
+  },
+);
 
 onBothSockets("a held client that leaves makes room for another", async ({ start }) => {
   await using fixture = await start([refusingPort()]);
@@ -528,7 +531,7 @@ onBothSockets("a held client that leaves makes room for another", async ({ start
   assertEquals(fixture.gateway.counters().abandoned, 1);
 });
 
-onBothSockets(
+onBothProtocols(
   "five gateway errors in a row put the upstream in doubt; other errors never do",
   async ({ start }) => {
     let status = 500;
@@ -544,7 +547,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an upstream that does not answer is given up at its time-out, and a safe request goes to the next one",
   async ({ start }) => {
     await using mute = rawUpstream(async (conn) => void await readAllText(conn));
@@ -560,7 +563,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "when the active upstream goes down, its running exchanges end, and repeatable ones move on",
   async ({ start }) => {
     let there = 0;
@@ -584,7 +587,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a static backup answers, and is named in the header",
   async ({ start }) => {
     await using fixture = await start([refusingPort()], {
@@ -649,7 +652,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a request on a kept connection moves to another upstream when its own goes down",
   async ({ start }) => {
     let silent = false;

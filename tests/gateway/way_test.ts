@@ -12,12 +12,12 @@ import {
   refusingPort,
   sendText,
 } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
 import { mirror } from "./mirror.ts";
 
 const BASIC = "GET / HTTP/1.1\r\nHost: front.test\r\nConnection: close\r\n";
 
-onBothSockets("a path and its query arrive exactly as they were sent", async ({ start }) => {
+onBothProtocols("a path and its query arrive exactly as they were sent", async ({ start }) => {
   await using up = mirror();
   await using fixture = await start([up.port]);
   await fixture.open(0);
@@ -25,7 +25,7 @@ onBothSockets("a path and its query arrive exactly as they were sent", async ({ 
   assertMatch(body, /^GET \/a%2Fb\/\/c\/\.\.\/d\?x=%20y&z=\{\|\} HTTP\/1\.1\r\n/);
 });
 
-onBothSockets(
+onBothProtocols(
   "an absolute target reaches the upstream as a path, with the upstream's own host",
   async ({ start }) => {
     await using up = mirror();
@@ -38,7 +38,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("OPTIONS * stays OPTIONS *, and any method is forwarded", async ({ start }) => {
+onBothProtocols("OPTIONS * stays OPTIONS *, and any method is forwarded", async ({ start }) => {
   await using up = mirror();
   await using fixture = await start([up.port], { basePath: "/base" });
   await fixture.open(0);
@@ -72,26 +72,29 @@ onBothSockets(
   },
 );
 
-onBothSockets("the upstream is told the client's address, host and protocol", async ({ start }) => {
-  await using up = mirror();
-  await using fixture = await start([up.port]);
-  await fixture.open(0);
-  const { body } = await fixture.ask("GET", "/", [
-    "X-Forwarded-For: 10.0.0.1",
-    "X-Forwarded-Proto: https",
-    "X-Forwarded-Host: forged.test",
-    "Forwarded: for=10.0.0.1",
-    "Via: 1.1 edge",
-  ]);
-  assertStringIncludes(body, "X-Forwarded-For: 127.0.0.1\r\n");
-  assertStringIncludes(body, "X-Forwarded-Proto: http\r\n");
-  assertStringIncludes(body, "X-Forwarded-Host: front.test\r\n");
-  assertStringIncludes(body, "\r\nForwarded: for=127.0.0.1;host=front.test;proto=http\r\n");
-  assertStringIncludes(body, "Via: 1.1 edge, 1.1 failover\r\n");
-  assert(!/forged.test|https|10\.0\.0\.1/.test(body));
-});
+onBothProtocols(
+  "the upstream is told the client's address, host and protocol",
+  async ({ start }) => {
+    await using up = mirror();
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const { body } = await fixture.ask("GET", "/", [
+      "X-Forwarded-For: 10.0.0.1",
+      "X-Forwarded-Proto: https",
+      "X-Forwarded-Host: forged.test",
+      "Forwarded: for=10.0.0.1",
+      "Via: 1.1 edge",
+    ]);
+    assertStringIncludes(body, "X-Forwarded-For: 127.0.0.1\r\n");
+    assertStringIncludes(body, "X-Forwarded-Proto: http\r\n");
+    assertStringIncludes(body, "X-Forwarded-Host: front.test\r\n");
+    assertStringIncludes(body, "\r\nForwarded: for=127.0.0.1;host=front.test;proto=http\r\n");
+    assertStringIncludes(body, "Via: 1.1 edge, 1.1 failover\r\n");
+    assert(!/forged.test|https|10\.0\.0\.1/.test(body));
+  },
+);
 
-onBothSockets(
+onBothProtocols(
   "the client's Host is forwarded if that is configured, unless the upstream has its own host",
   async ({ start }) => {
     await using up = mirror();
@@ -106,7 +109,7 @@ onBothSockets(
   },
 );
 
-onBothSockets("headers configured for an upstream replace the client's", async ({ start }) => {
+onBothProtocols("headers configured for an upstream replace the client's", async ({ start }) => {
   await using up = mirror();
   await using fixture = await start([up.port], { headers: [["X-Token", "ours"]] });
   await fixture.open(0);
@@ -115,7 +118,7 @@ onBothSockets("headers configured for an upstream replace the client's", async (
   assert(!body.includes("theirs"));
 });
 
-onBothSockets(
+onBothProtocols(
   "the base path of an upstream is added to paths, and removed from its redirects",
   async ({ start }) => {
     await using up = await nodeUpstream((request, response) => {
@@ -131,7 +134,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a redirect to another host is forwarded unchanged, and is not followed",
   async ({ start }) => {
     await using up = await nodeUpstream((_, response) => {
@@ -167,7 +170,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a compressed body is forwarded byte for byte with its headers",
   async ({ start }) => {
     const bytes = new Uint8Array(
@@ -193,7 +196,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "HEAD keeps the declared length, and gets none that was not declared",
   async ({ start }) => {
     await using up = await nodeUpstream((request, response) => {
@@ -208,7 +211,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "204 and 304 are forwarded without a body, ranges with their bytes",
   async ({ start }) => {
     await using up = await nodeUpstream((request, response) => {
@@ -321,7 +324,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a body that is too large is answered 413, whether it was declared or only grew",
   async ({ start }) => {
     let bytes = 0;
@@ -446,7 +449,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "the proxy's own paths are never forwarded, in whatever spelling",
   async ({ start }) => {
     const seen: string[] = [];
@@ -472,7 +475,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "the health page answers while every other request is held or refused",
   async ({ start }) => {
     await using fixture = await start([refusingPort()]);
