@@ -79,6 +79,8 @@ class HttpShard implements Shard {
   #listener = -1;
   #port: SharedPort | undefined;
   #listening: Listening | undefined;
+  /** Connections of another process that came before this thread listens; as many as that had, and only at the start. */
+  readonly #early: { readonly descriptor: number; readonly peer: string }[] = [];
   #isStopping = false;
   /** Another process accepts the clients of the listening socket. */
   #isLeft = false;
@@ -275,6 +277,7 @@ class HttpShard implements Shard {
     void listening.finally(loaded).then((port) => {
       if (typeof port === "string") return; // these sockets have no reason not to listen
       this.#listening = port;
+      for (const { descriptor, peer } of this.#early.splice(0)) this.#take(descriptor, peer);
       if (this.#settings !== settings) this.#configurePort();
       port.finished.catch(reportError);
     });
@@ -283,6 +286,7 @@ class HttpShard implements Shard {
   async #stop(drainMs: number, isLeft = false): Promise<void> {
     this.#isStopping = true;
     this.#isLeft = isLeft;
+    for (const { descriptor } of this.#early.splice(0)) this.#host.loop.kernel.close(descriptor);
     // The clients in its queue are another process's.
     if (isLeft) await this.#passIdle();
     const cut = await this.#listening?.stop(drainMs, this.#abort.signal) ?? 0;
@@ -304,9 +308,8 @@ class HttpShard implements Shard {
   /** Goes on with a connection of another process. */
   #take(descriptor: number, peer: string): void {
     const host = this.#host;
-    if (this.#listening === undefined || this.#isStopping) {
-      return host.loop.kernel.close(descriptor);
-    }
+    if (this.#isStopping) return host.loop.kernel.close(descriptor);
+    if (this.#listening === undefined) return void this.#early.push({ descriptor, peer });
     this.#listening.take(new LinuxConn(host, descriptor, () => {}), peer);
   }
 
