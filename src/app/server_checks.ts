@@ -2,6 +2,7 @@
 import { type Clock, realClock } from "../base/clock.ts";
 import { inFileTime } from "../base/file_time.ts";
 import type { TcpConfig } from "../config/options.ts";
+import { whyUnreadable } from "../config/unreadable.ts";
 import { openProbe } from "../databases/databases.ts";
 import { ServerCheck, type ServerCheckSettings } from "../health/server_check.ts";
 
@@ -40,14 +41,18 @@ export function serverCheckOf(config: TcpConfig, settings: DatabaseCheckSettings
 
 /** The first line of the file. Rejects with a reason for a person. */
 export async function readPassword(path: string, clock: Clock = realClock): Promise<string> {
+  const read = await textOf(path, clock).catch((error) => new Error(whyUnreadable(error)));
+  if (read instanceof Error) throw new Error(`the password file ${path}: ${read.message}`);
+  const password = read.split("\n")[0]!.replace(/\r$/, "");
+  if (password === "") throw new Error(`the password file ${path}: it does not hold a password`);
+  return password;
+}
+
+/** The text of a small file; or what is wrong with it. Rejects as `Deno.stat` and reading do. */
+async function textOf(path: string, clock: Clock): Promise<string | Error> {
   const { isFile, size } = await inFileTime(Deno.stat(path), clock);
   // Reading from a pipe or a device may never end.
-  if (!isFile) throw new Error(`${path} is no regular file`);
-  if (size > PASSWORD_BYTES_MAX) {
-    throw new Error(`${path} is longer than ${PASSWORD_BYTES_MAX} bytes`);
-  }
-  const [line = ""] = (await inFileTime(Deno.readTextFile(path), clock)).split("\n");
-  const password = line.replace(/\r$/, "");
-  if (password === "") throw new Error(`${path} does not hold a password`);
-  return password;
+  if (!isFile) return new Error("it is no regular file");
+  if (size > PASSWORD_BYTES_MAX) return new Error(`it is longer than ${PASSWORD_BYTES_MAX} bytes`);
+  return await inFileTime(Deno.readTextFile(path), clock);
 }

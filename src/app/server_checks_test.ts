@@ -10,8 +10,13 @@ Deno.test("a password is the first line of its file", async () => {
   assertEquals(await of("secret\n"), "secret");
   assertEquals(await of(" with spaces \r\nsecond line\n"), " with spaces ");
   await assertRejects(() => of("\n"), Error, "does not hold a password");
-  await assertRejects(() => of("x".repeat(5_000)), Error, "is longer than 4096 bytes");
-  await assertRejects(() => readPassword(folder.path), Error, "is no regular file");
+  await assertRejects(() => of("x".repeat(5_000)), Error, "it is longer than 4096 bytes");
+  await assertRejects(() => readPassword(folder.path), Error, "it is no regular file");
+  await assertRejects(
+    () => readPassword(`${folder.path}/gone`),
+    Error,
+    `the password file ${folder.path}/gone: `,
+  );
 });
 
 Deno.test("the check of a service that asks no database is not made", () => {
