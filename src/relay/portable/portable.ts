@@ -14,6 +14,7 @@ import type { Upstream } from "../../failover/upstream.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
 import { ClientLimit } from "../../net/client_limit.ts";
 import { MissingHeaders } from "../../net/accept_proxy.ts";
+import type { Conn } from "../../net/conn.ts";
 import {
   type ProxiedAddresses,
   type ProxyVersions,
@@ -62,7 +63,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
   readonly #held: LimitWatch;
   readonly #clientLimit: ClientLimit | undefined;
   /** Connections whose PROXY protocol header has not come yet. */
-  readonly #reading = new Set<Deno.Conn>();
+  readonly #reading = new Set<Conn>();
   readonly #missing: MissingHeaders;
   readonly #failures = new LogLimiter(LOG_INTERVAL_MS);
   readonly #shortages = new LogLimiter(SHORTAGE_INTERVAL_MS);
@@ -237,9 +238,11 @@ class PortableRelay implements Relay, PortableSessionOwner {
   /** Lets a client in when its PROXY protocol header has come. */
   async #readHeader(conn: Deno.Conn, versions: ProxyVersions): Promise<void> {
     const peer = peerOf(conn);
-    this.#reading.add(conn);
-    const header = await readProxyHeader(denoConn(conn), versions, this.context.clock);
-    this.#reading.delete(conn);
+    // Closed by this object alone, which may be closed twice: by whoever stops the relay, and then by the reader.
+    const reading = denoConn(conn);
+    this.#reading.add(reading);
+    const header = await readProxyHeader(reading, versions, this.context.clock);
+    this.#reading.delete(reading);
     this.#port.recheck();
     if (header === undefined) {
       this.tally.unannounced++;
@@ -292,7 +295,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
   async #stop(drainMs: number, now: AbortSignal, isLeft = false): Promise<number> {
     if (!isLeft) {
       this.#state = "stopped";
-      for (const conn of this.#reading) closeConn(conn);
+      for (const conn of this.#reading) conn.close();
       for (const session of this.#sessions.all()) {
         if (session.joined === undefined) session.turnAway();
       }
@@ -314,7 +317,7 @@ class PortableRelay implements Relay, PortableSessionOwner {
     await Promise.race([empty, whenAborted(deadline.signal)]);
     const left = this.#sessions.all().filter((session) => session.joined !== undefined).length;
     for (const session of this.#sessions.all()) session.end();
-    for (const conn of this.#reading) closeConn(conn);
+    for (const conn of this.#reading) conn.close();
     await empty;
     return left;
   }
