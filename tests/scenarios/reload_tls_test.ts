@@ -122,7 +122,7 @@ opensslScenario(
       const half = { ...trusting, upstream_cert: wrong.cert, upstream_key: wrong.key };
       assertEquals((await proxy.reload(of(half))).code, 0);
       // The upstream is trusted now, and does not trust the proxy.
-      while (!JSON.stringify(await proxy.state()).includes("the peer refused")) await pause(50);
+      while (!JSON.stringify(await proxy.state()).includes("reset by upstream")) await pause(50);
       const whole = { ...trusting, upstream_cert: right.cert, upstream_key: right.key };
       assertEquals((await proxy.reload(of(whole))).code, 0);
       await proxy.event("promotion.finished");
