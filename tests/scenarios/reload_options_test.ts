@@ -5,14 +5,8 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { policyOf } from "../../src/app/control_parts.ts";
-import {
-  type Key,
-  KEYS,
-  optionOf,
-  type ServiceConfig,
-  yamlKeyOf,
-} from "../../src/config/options.ts";
-import { httpOf, tcpOf } from "../../src/config/testing/config.ts";
+import { type Key, KEYS, optionOf, yamlKeyOf } from "../../src/config/options.ts";
+import { tcpOf } from "../../src/config/testing/config.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { type FileOptions, type ReloadedProxy, startReloaded } from "../harness/reloaded.ts";
 import { BIG, ScriptedWeb } from "../harness/scripted_web.ts";
@@ -40,8 +34,9 @@ interface Seen {
 
 /** Flags of two configs with which the machine must be told different things; that it obeys is tested with it. */
 interface Told {
-  readonly mode: "tcp" | "http";
   readonly flags: readonly string[];
+  /** Flags of both configs. */
+  readonly beside: readonly string[];
 }
 
 /** A test elsewhere, which is named: its file, and how its name begins. */
@@ -51,9 +46,9 @@ const FIXED = "fixed";
 const COMMAND = "of the command line only";
 type Row = typeof FIXED | typeof COMMAND | Seen | Told | Proof;
 
-const told = (flags: string, mode: Told["mode"] = "tcp"): Told => ({
-  mode,
+const told = (flags: string, ...beside: readonly string[]): Told => ({
   flags: flags.split(" "),
+  beside,
 });
 
 /** The first upstream is removed, so that there is a failover to the second one. */
@@ -157,6 +152,14 @@ const ROWS: Readonly<Record<Key, Row>> = {
   },
   checkPath: { web: () => ({ check_path: "/other" }), see: ({ one }) => one.isAsked("/other") },
   checkStatus: { web: () => ({ check_status: "404" }), see: goesDown },
+  check: FIXED,
+  checkUser: FIXED,
+  checkPasswordFile: FIXED,
+  checkTls: FIXED,
+  checkCaFile: FIXED,
+  maxLag: told("--max-lag 9s", "--check", "postgres", "--check-user", "u"),
+  promote: FIXED,
+  promoteTimeout: FIXED,
   failThreshold: told("--fail-threshold 9"),
   recoverThreshold: told("--recover-threshold 9"),
   onFailover: {
@@ -432,19 +435,17 @@ Deno.test("every option that can change in place is in force in the running proc
 });
 
 Deno.test("the machine is told of every option that is a part of its policy", () => {
-  const BARE = {
-    tcp: ["--hosts", "a:1", "--bind", "127.0.0.1:9"],
-    http: ["--primary", "http://a"],
-  };
   const context = { instance: "i", drainMs: 1 };
   const parts = { triggers: "before", failOpen: false } as const;
   for (const key of KEYS) {
     const row = ROWS[key];
-    if (typeof row === "string" || !("mode" in row)) continue;
-    const of = (flags: readonly string[]): ServiceConfig =>
-      row.mode === "tcp" ? tcpOf(flags) : httpOf(flags);
+    if (typeof row === "string" || !("flags" in row)) continue;
     const policy = (...flags: readonly string[]) =>
-      policyOf(of([...BARE[row.mode], ...flags]), parts, context);
+      policyOf(
+        tcpOf(["--hosts", "a:1", "--bind", "127.0.0.1:9", ...row.beside, ...flags]),
+        parts,
+        context,
+      );
     assertNotEquals(policy(...row.flags), policy(), key);
   }
 });
