@@ -202,8 +202,11 @@ class HttpInThreads implements Service {
   async #put(layout: Layout): Promise<void> {
     const { config, context } = this.#layout = layout;
     this.#accessLog = context.accessLogs?.at(config.accessLog) ?? this.#accessLog;
+    const parts = this.#partsOf(layout);
+    // Threads may send requests elsewhere from their first one with these settings, not from the next verdict.
+    parts.onState?.(this.#control.state);
     const inForce = this.#service.configure(layout.settings, layout.limits);
-    this.#control.configure(config, this.#partsOf(layout), context);
+    this.#control.configure(config, parts, context);
     this.#watchCertificates();
     await inForce;
   }

@@ -30,6 +30,7 @@ Deno.test("every option that cannot change in place is refused by its name, all 
     [{ primary: "http://127.0.0.1:9", listen: address(), tls_cert: [cert], tls_key: [key] }, {
       ...{ listen: address(), redirect_http: unusedPort() },
     }, {}],
+    [{ primary: "http://127.0.0.1:9", listen: address() }, { h2c: true }, {}],
   ];
   const named = new Set<Key>();
   for (const [before, after, more] of cases) {

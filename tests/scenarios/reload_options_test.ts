@@ -253,7 +253,11 @@ const ROWS: Readonly<Record<Key, Row>> = {
     see: assertOtherConnections,
   },
   upstreamKeepAge: { web: () => ({ upstream_keep_age: "100ms" }), see: assertOtherConnections },
-  retryOn: { web: () => ({ retry_on: ["503"] }), see: isRetried },
+  retryOn: {
+    // Without another check, so that the threads know of the second upstream at once.
+    web: () => ({ retry_on: ["503"], check_interval: "20s" }),
+    see: isRetried,
+  },
   responseTimeout: {
     web: () => ({ response_timeout: "200ms" }),
     see: isStatus({ target: "/never" }, 504),
@@ -270,6 +274,7 @@ const ROWS: Readonly<Record<Key, Row>> = {
     web: () => ({ allow_trace: true }),
     see: async ({ ask }) => assertNotEquals((await ask({ method: "TRACE" })).status, 405),
   },
+  h2c: FIXED,
   caFile: [TLS_RELOADS, "another authority"],
   upstreamCert: [TLS_RELOADS, "another authority"],
   upstreamKey: [TLS_RELOADS, "another authority"],
