@@ -25,8 +25,9 @@ export class Way implements AsyncDisposable {
 
   /** Nothing passes in this direction until `heal`. */
   cut(direction: Direction = "both"): void {
+    // What waits already waits for the same end.
+    if (this.#cut === undefined) this.#healed = Promise.withResolvers();
     this.#cut = direction;
-    this.#healed = Promise.withResolvers();
   }
 
   /** Everything passes again. What was under way is lost with its connections, as after a long partition. */
