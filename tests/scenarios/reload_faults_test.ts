@@ -105,3 +105,51 @@ Deno.test("a reload during the end of the process is refused", async () => {
   session[Symbol.dispose]();
   await stopping;
 });
+
+Deno.test("a bug in the middle of a reload: what was changed is changed back, and the next one is done", async () => {
+  await using one = await startUpstream({ says: "one" });
+  await using two = await startUpstream({ says: "two" });
+  const [first, second] = [`127.0.0.1:${unusedPort()}`, `127.0.0.1:${unusedPort()}`];
+  const of = ({ name }: { name: string }) => ({
+    services: { a: { hosts: name, bind: first }, b: { hosts: name, bind: second } },
+  });
+  const main = new URL("../harness/faulty_reload_main.ts", import.meta.url).pathname;
+  await using proxy = await startReloaded(of(one), { main });
+  for (const service of ["a", "b"]) await proxy.event("promotion.finished", { service });
+  using session = await proxy.session(first);
+  assertEquals(await session.ask(), "one");
+
+  const { code, err } = await proxy.reload(of(two));
+
+  assertEquals(code, 2);
+  assertMatch(err, /a bug made by the test/);
+  await proxy.event("config.refused");
+  for (const bind of [first, second]) assertEquals(await proxy.askAt(bind), "one");
+  assertMatch(await proxy.metrics(), /failover_config_reload_success 0/);
+
+  assertEquals((await proxy.reload(of(two))).code, 0);
+  for (const service of ["a", "b"]) {
+    await proxy.event("promotion.finished", { service, to: two.name });
+  }
+  for (const bind of [first, second]) assertEquals(await proxy.askAt(bind), "two");
+});
+
+Deno.test("a state folder that has become unusable refuses a new service as a start does, and the others go on", async () => {
+  await using folder = await Folder.make();
+  await using one = await startUpstream({ says: "one" });
+  const [first, second] = [`127.0.0.1:${unusedPort()}`, `127.0.0.1:${unusedPort()}`];
+  const a = { hosts: one.name, bind: first };
+  const b = { hosts: one.name, bind: second };
+  const process = { state_dir: folder.at("state") };
+  await using proxy = await startReloaded({ ...process, services: { a } });
+  await proxy.event("promotion.finished", { service: "a" });
+  await Deno.rename(folder.at("state"), folder.at("moved"));
+  await folder.write("state", "a file");
+
+  const { code, err } = await proxy.reload({ ...process, services: { a, b } });
+
+  assertEquals(code, 2);
+  assertMatch(err, /as state_dir: it is not a folder/);
+  assertEquals(proxy.events("port.opened", { service: "b" }), []);
+  assertEquals(await proxy.askAt(first), "one");
+});
