@@ -41,6 +41,38 @@ listen relay
     );
     return ["haproxy", "-db", "-f", file];
   },
+  async nginx(folder, port, upstreamPort) {
+    const { cert, key } = await certificateIn(folder);
+    const file = `${folder}/nginx-https-${port}.conf`;
+    await Deno.writeTextFile(
+      file,
+      `daemon off;
+worker_processes 1;
+pid ${folder}/nginx-https-${port}.pid;
+error_log /dev/null;
+events { worker_connections 8192; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  proxy_temp_path ${folder}/proxy-https-${port};
+  upstream up { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:${port} ssl http2 backlog=4096;
+    ssl_certificate ${cert};
+    ssl_certificate_key ${key};
+    location / {
+      proxy_pass http://up;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_max_temp_file_size 0;
+    }
+  }
+}
+`,
+    );
+    return ["nginx", "-c", file];
+  },
   async failover(folder, port, upstreamPort) {
     const { cert, key } = await certificateIn(folder);
     return await web(["--tls-cert", cert, "--tls-key", key])(folder, port, upstreamPort);
