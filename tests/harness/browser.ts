@@ -39,7 +39,8 @@ export class Browser implements AsyncDisposable {
     this.#url = url;
   }
 
-  static async start(): Promise<Browser> {
+  /** `more`: arguments of Chromium. */
+  static async start(more: readonly string[] = []): Promise<Browser> {
     const folder = await Folder.make();
     const port = unusedPort();
     const ready = Promise.withResolvers<void>();
@@ -55,7 +56,7 @@ export class Browser implements AsyncDisposable {
     });
     try {
       await withTestDeadline("the browser's driver", ready.promise, () => log.join("\n"));
-      const args = [...FLAGS, `--user-data-dir=${folder.at("profile")}`];
+      const args = [...FLAGS, ...more, `--user-data-dir=${folder.at("profile")}`];
       const base = `http://127.0.0.1:${port}`;
       const session = await order(`${base}/session`, "POST", {
         capabilities: {

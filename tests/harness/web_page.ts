@@ -22,7 +22,7 @@ heard.assets.push("script");
 document.images[0].decode().then(() => heard.assets.push("image"));
 
 function openSocket() {
-  const socket = new WebSocket("ws://" + location.host + "/socket");
+  const socket = new WebSocket(location.origin.replace("http", "ws") + "/socket");
   socket.onmessage = (e) => heard.socket.push(e.data);
   socket.onclose = () => setTimeout(openSocket, 50);
 }

@@ -1,7 +1,10 @@
 /** A failover in a real browser: a page with assets, WebSocket and event stream. */
 import { assert, assertEquals } from "@std/assert";
+import { Folder } from "../harness/folder.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { tlsTest } from "../gateway/certificate.ts";
 import { BROWSER, Browser } from "../harness/browser.ts";
-import { testWithPrograms } from "../harness/scenario.ts";
+import { isInstalled, testWithPrograms } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -47,3 +50,33 @@ testWithPrograms(
     assertEquals(uncaught, []);
   },
 );
+
+tlsTest("over HTTP/2 a page has its WebSocket on the same connection (RFC 8441)", async (tls) => {
+  if (!BROWSER.every(isInstalled)) return;
+  await using folder = await Folder.make();
+  await using primary = await WebUpstream.start("primary");
+  const flags = {
+    ...{ "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay },
+    ...{ "access-log": folder.at("access.log"), "access-log-format": "json" },
+  };
+  await using proxy = await startWebProxy({ primary, flags });
+  await using browser = await Browser.start(["--ignore-certificate-errors"]);
+  await browser.open(`https://localhost:${proxy.address.split(":")[1]}/page`);
+  await browser.until(allFrom("primary"), LAST_HEARD, proxy.lastLines);
+  const protocol = "performance.getEntriesByType('navigation')[0].nextHopProtocol";
+  assertEquals(await browser.run(`return ${protocol}`), "h2");
+  assertEquals(await browser.run("return errors"), []);
+  // One that ends gets its line.
+  const socket = "new WebSocket(location.origin.replace('http', 'ws') + '/socket')";
+  await browser.run(`const own = ${socket}; own.onmessage = () => own.close();`);
+  const logged = async () => {
+    for (;;) {
+      const text = await Deno.readTextFile(folder.at("access.log"));
+      if (text.includes("/socket")) return text.trim().split("\n");
+      await browser.run("return 0");
+    }
+  };
+  const lines = await withTestDeadline("a line for a WebSocket", logged(), proxy.lastLines);
+  const records = lines.map((line) => JSON.parse(line) as { protocol: string });
+  assertEquals([...new Set(records.map((each) => each.protocol))], ["HTTP/2.0"]);
+});
