@@ -142,6 +142,8 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       startRound(context, phase.round + 1, phase.reason, [[name, result]], phase.passedOver);
       return judgeRound(context);
     case "promoting":
+      // After a restart the upstream that traffic leaves may count as down; only a verdict moves traffic.
+      if (result.evidence === "no_verdict") return;
       confirm(context, name, before);
       return watchPromotion(context, name);
     case "serving":

@@ -1,10 +1,12 @@
 /** What each input does, as far as the machine itself decides it; its parts have tests of their own. */
 import { assertEquals } from "@std/assert";
+import { unknownHealth } from "./health.ts";
 import { step } from "./machine.ts";
 import type { Doubt } from "./ports.ts";
 import { initialState, type Policy, type State } from "./state.ts";
 import type { Effect, Input } from "./steps.ts";
 import { POLICY } from "./testing/policy.ts";
+import { promoting, stateOf } from "./testing/states.ts";
 import { NO_VERDICT, PASSED, REFUSED, SILENT, upstreamsOf } from "./testing/results.ts";
 
 /** Takes inputs one after another, and collects the types of events and the other effects. */
@@ -131,4 +133,20 @@ Deno.test("the answer that sessions are quiet begins the triggers of the move th
   } as Input);
   assertEquals(take({ type: "quieted", epoch: 9 }), []);
   assertEquals(take({ type: "quieted", epoch: 2 }), ["runTriggers"]);
+});
+
+Deno.test("a check without a verdict ends no move away from an upstream that counts as down", () => {
+  const before = stateOf(promoting(true, { is: "running", attempt: 1 }));
+  const known = new Map(before.health);
+  known.set("a", { ...unknownHealth(0), level: 3 });
+  // As after a restart: it served although its last verdict was down.
+  known.set("b", { ...unknownHealth(0), level: 0 });
+  const state = { ...before, health: known };
+  const input = { type: "probed", upstream: "b", stage: state.stage } as const;
+  const policy: Policy = { ...POLICY, triggers: "beside" };
+  const without = step(state, { ...input, result: NO_VERDICT }, 100, policy);
+  assertEquals(without.state.phase.name, "promoting");
+  assertEquals(without.state.admission.is, "open");
+  const refused = step(state, { ...input, result: REFUSED }, 100, policy);
+  assertEquals(refused.state.phase.name, "serving");
 });
