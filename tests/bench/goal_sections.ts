@@ -8,10 +8,20 @@ import { startHttpsProxy } from "./https_proxies.ts";
 import { beside, light, paced50, pacedNew } from "./latency.ts";
 import { startProxy } from "./proxies.ts";
 import { placeOf, type Trait, type TraitResult } from "./traits.ts";
-import { bulk1, bulk16, connect50, handshake50, secure50, small50, type Work } from "./work.ts";
+import {
+  bulk1,
+  bulk16,
+  connect50,
+  handshake50,
+  http2Small,
+  secure50,
+  small50,
+  type Work,
+} from "./work.ts";
 
-/** One of our modes compared with HAProxy in the same mode. */
+/** One of our modes compared with HAProxy, or another proxy, in the same mode. */
 interface Duel {
+  readonly base?: string;
   readonly ours: string;
   readonly start: typeof startProxy;
 }
@@ -45,6 +55,14 @@ export const SECTIONS: readonly Section[] = [
   ]),
   work("https-small", HTTPS, secure50, "HTTPS small, kept connections", 0.9, 1.2),
   work("https-connect", HTTPS, handshake50, "HTTPS, a full handshake for each request", 0.9, 1.2),
+  work(
+    "http2-small",
+    { ...HTTPS, base: "nginx" },
+    http2Small,
+    "HTTP/2 small, 20 connections, beside nginx",
+    0.5,
+    2,
+  ),
   trait("light", HTTP, light, [
     most("HTTP, one client, a request each 2 ms: p50", 1),
     most("HTTP, one client, a request each 2 ms: p90", 1),
@@ -97,7 +115,7 @@ export const GOAL_SECTIONS = SECTIONS.map(({ name }) => name);
 /** Rate and CPU time per unit, compared with HAProxy's. */
 function work(
   name: string,
-  { ours, start }: Duel,
+  { ours, start, base: other = "haproxy" }: Duel,
   work: Work,
   title: string,
   rateMin: number,
@@ -107,8 +125,8 @@ function work(
     name,
     goals: [least(`${title}: rate`, rateMin), most(`${title}: CPU`, cpuMax)],
     async measure(folder, options) {
-      const results = await measure({ start }, work, ["haproxy", ours], folder, options);
-      const [base, our] = [results.get("haproxy")!, results.get(ours)!];
+      const results = await measure({ start }, work, [other, ours], folder, options);
+      const [base, our] = [results.get(other)!, results.get(ours)!];
       const scaled = ({ user, system }: Result) => (user + system) * work.cpuScale;
       const parts = [our, base].map(({ user, system }) =>
         [user, system].map((seconds) => (seconds * work.cpuScale).toPrecision(3)).join(" + ")
