@@ -45,14 +45,17 @@ Deno.test("a guard that is renewed lets the program run on", async () => {
 
 Deno.test("background processes of a guarded program stay when it has ended by itself", async () => {
   const { ending, lines } = await runGuarded(
-    `sleep 2 >/dev/null 2>&1 & echo $! ; exit 0`,
+    `sleep 100 >/dev/null 2>&1 & echo $! ; exit 0`,
     () => 900,
   );
   assertEquals(ending.code, 0);
   const pid = lines[0]!;
-  // Longer than the guard lasted.
-  await new Promise((resolve) => setTimeout(resolve, 1_300));
+  const until = realClock.now() + 900;
+  // One that began later is ended by its guard, so the time of the first one is over as well.
+  const later = await runGuarded("sleep 100", () => until - realClock.now());
+  assertEquals(later.ending.reason, "was ended by SIGKILL");
   assert(isAlive(pid));
+  Deno.kill(Number(pid), "SIGKILL");
 });
 
 for (const fault of ["SIGSTOP", "SIGKILL"] as const) {
