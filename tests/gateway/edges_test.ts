@@ -116,7 +116,7 @@ onBothSockets(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a redirect keeps its position among the headers and its spelling",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
@@ -130,7 +130,10 @@ onBothSockets(
     });
     await using fixture = await opened(await start([up.port], { basePath: "/app" }));
     const { lines } = await fixture.ask("GET", "/");
-    assertEquals(lines.slice(0, 3), ["X-A: 1", "lOcation: /x?y", "X-B: 2"]);
+    const [first, ...rest] = lines.slice(0, 3);
+    // Names are in lower case in HTTP/2.
+    if (first === "x-a: 1") assertEquals(rest, ["location: /x?y", "x-b: 2"]);
+    else assertEquals([first, ...rest], ["X-A: 1", "lOcation: /x?y", "X-B: 2"]);
   },
 );
 
@@ -234,7 +237,7 @@ onBothProtocols(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an upstream that leads back to the proxy is answered 508 after one loop",
   async ({ start }) => {
     const laps: string[] = [];
@@ -259,7 +262,7 @@ onBothProtocols("one service behind another is not a loop", async ({ start }) =>
   assertEquals([answer.status, answer.body.includes("end")], [200, true]);
 });
 
-onBothSockets(
+onBothProtocols(
   "the proxy's own answers have a Date, a response of an upstream keeps its own, or gets one",
   async ({ start }) => {
     await using up = canned("HTTP/1.1 200 OK\r\nDate: yesterday\r\nContent-Length: 0\r\n\r\n");
@@ -270,7 +273,8 @@ onBothSockets(
       }),
     );
     const { lines } = await fixture.ask("GET", "/");
-    assertEquals(lines.filter((line) => /^date:/i.test(line)), ["Date: yesterday"]);
+    const dates = lines.filter((line) => /^date:/i.test(line));
+    assertEquals(dates.map((line) => line.toLowerCase()), ["date: yesterday"]);
     const dateOf = async (asking: Promise<{ get(name: string): string | undefined }>) => {
       const date = (await asking).get("date");
       assertMatch(date ?? "", /^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$/);
