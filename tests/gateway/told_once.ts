@@ -5,9 +5,25 @@
 
 /** By file and name of the test. */
 export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "edges_test.ts": {
+    "Upgrade: h2c and HTTP2-Settings are not forwarded; another protocol beside them is":
+      "HTTP/2 has no Upgrade; that it is refused there is told in http2_smuggling_test.ts.",
+  },
   "http2_fields_test.ts": {
     "random fields arrive and come back as they were sent":
       "It is about the compression of fields, which only HTTP/2 has.",
+  },
+  "http2_smuggling_test.ts": {
+    "a malformed request of HTTP/2 is refused, nothing of it arrives, and its connection goes on":
+      "It has the malformed heads of HTTP/2; those of HTTP/1.1 are in smuggling_test.ts.",
+    "a body of another length than was declared is cut: no byte of it becomes another request":
+      "In HTTP/1.1 the length alone says where a body ends.",
+    "requests inside bodies stay part of the body, on one connection with many streams":
+      "It mixes the frames of many streams; smuggling_test.ts has it for HTTP/1.1.",
+    "what a client says of its handshake does not reach the upstream of an extended CONNECT":
+      "It is about the extended CONNECT, which only HTTP/2 has.",
+    "a field that is malformed in a head is malformed in a trailer of HTTP/2, too":
+      "It has the malformed trailers of HTTP/2; those of HTTP/1.1 are in edges_test.ts.",
   },
   "http2_way_test.ts": {
     "103 comes before the response, and trailers after it": "It reads the frames of HTTP/2.",

@@ -8,7 +8,7 @@ const ONCE =
 
 /** Files whose stories are being moved to `onBothProtocols`. */
 const UNDER_WORK = new Set([
-  ..."smuggling process names failover retry kept edges bugs app shortage tls http2".split(" "),
+  ..."smuggling process names failover retry kept bugs app shortage tls http2".split(" "),
   ..."way service drain early upload begin bound".split(" "),
 ].map((name) => `${name}_test.ts`));
 
