@@ -18,8 +18,8 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
   const news = { arrived: Promise.withResolvers<void>() };
   const programs = new Programs(realClock);
   const config = httpOf(["--check-interval=100ms", "--listen=127.0.0.1:0", ...args]);
-  const threads = startThreads([config], 1, () => {});
-  const service = await httpStarter(config).start(serviceContext({
+  const threads = await startThreads([config], 1, () => {});
+  const service = await (await httpStarter(config)).start(serviceContext({
     publish(event: Event) {
       events.push(event);
       news.arrived.resolve();

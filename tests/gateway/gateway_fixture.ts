@@ -15,7 +15,7 @@ import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
-import { newTicketKeys } from "../../src/app/certificates.ts";
+import { newTicketKeys } from "../../src/linux/ticket_keys.ts";
 import { denoSockets } from "../../src/net/deno/transport.ts";
 import { linuxSockets } from "../../src/net/linux/transport.ts";
 import type { Engine } from "../harness/scenario.ts";

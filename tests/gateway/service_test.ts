@@ -36,8 +36,12 @@ class Front implements AsyncDisposable {
     const front = new Front();
     const quick = ["--check-interval=100ms", "--listen=127.0.0.1:0", "--failback-damping=off"];
     const config = httpOf([...quick, ...args], { files });
-    const threads = front.#threads = startThreads([config], 1, (event) => front.#readUntil(event));
-    const service = await httpStarter(config).start(serviceContext({
+    const threads = front.#threads = await startThreads(
+      [config],
+      1,
+      (event) => front.#readUntil(event),
+    );
+    const service = await (await httpStarter(config)).start(serviceContext({
       publish: (event) => front.#readUntil(event),
       programs: front.#programs,
       threads,
