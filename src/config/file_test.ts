@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { readYaml } from "./file.ts";
 
 Deno.test("scalars stay text, with the line and the folder that they come from", () => {

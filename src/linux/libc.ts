@@ -7,9 +7,8 @@
  * one thread must not be used by another. It is read in the same function, therefore in a loop: when another
  * function is entered, V8 may compile it first, and its system calls change errno.
  */
-import { EAGAIN, EINPROGRESS, EINTR, EINVAL, errnoWords } from "./errno.ts";
+import { EINPROGRESS, EINTR, EINVAL, errnoWords } from "./errno.ts";
 import {
-  FAILED,
   type Kernel,
   type ListenOptions,
   PEER_ENDED,
@@ -21,7 +20,7 @@ import {
   WRITABLE,
 } from "./kernel.ts";
 import { closeLibc, openLibc } from "./open_libc.ts";
-import { endpointOf, ipSockaddr, isIpv6, isUnix } from "./sockaddr.ts";
+import { endpointOf, isIpv6, isUnix } from "./sockaddr.ts";
 import { removeSocketFile, setSocketMode } from "./socket_file.ts";
 
 type Symbols = ReturnType<typeof openLibc>;
