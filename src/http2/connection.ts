@@ -59,6 +59,9 @@ const OUT_BYTES_STOP = 256 * 1024;
 /** Streams that we have reset, and on which frames may still be under way. */
 const RESET_KEPT = 64;
 
+/** Made once, because an Error is expensive. */
+const CUT = new Fault("clientReset");
+
 /** The protocol of one connection. */
 export class Http2Connection {
   readonly settings: ConnectionSettings;
@@ -286,6 +289,11 @@ export class Http2Connection {
   /** For a stream: the client has opened no window in time. */
   windowsTooSlow(words: string): void {
     this.#owner.streamBroken("slow_windows", words);
+  }
+
+  /** The client sends nothing more: bodies that are incomplete stay so. */
+  clientEnded(): void {
+    for (const stream of this.#streams.slice()) stream.body.fail(CUT);
   }
 
   /** The connection has ended: so have all its streams. */

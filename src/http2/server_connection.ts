@@ -153,11 +153,14 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     this.#finish(ERROR.internalError, "", faultOf(error));
   }
 
-  /** The client has closed its side. It gets its responses as long as bytes move. */
+  /** The client has closed its side, so incomplete bodies stay so. It gets its responses as long as bytes move. */
   #clientEnded(): void {
     if (this.running === 0 || this.#isEnding) return this.#close();
-    const { halfCloseMs } = this.#server.limits;
-    this.#io.endWhenQuiet(halfCloseMs, "clientGone");
+    const { halfCloseMs, halfCloseGetMs } = this.#server.limits;
+    // Ending any other request would leave it unclear how far the upstream got with it.
+    const areGets = this.#protocol.streams.every((stream) => stream.isGet);
+    this.#io.endWhenQuiet(halfCloseMs, "clientGone", areGets ? halfCloseGetMs : halfCloseMs);
+    this.#protocol.clientEnded();
   }
 
   request(stream: Stream): void {
