@@ -34,5 +34,11 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
       "It is about the extended CONNECT, which only HTTP/2 has.",
     "a client that takes its request back frees the upstream, and others go on":
       "It is about several requests at one time, which only HTTP/2 has.",
+    "fields of a connection are malformed in HTTP/2, and credentials for a proxy are not forwarded":
+      "HTTP/1.1 has such fields: way_test.ts tells what becomes of them.",
+  },
+  "way_test.ts": {
+    "hop-by-hop headers, and those that Connection names, are not forwarded":
+      "They are malformed in HTTP/2, as http2_way_test.ts tells.",
   },
 };
