@@ -12,7 +12,7 @@ const BUDGETS = {
   answered: { most: 200, perSecond: 20 },
   /** DATA, HEADERS and CONTINUATION without any payload that do not end a stream. */
   empty: { most: 100, perSecond: 10 },
-  /** PRIORITY and frames of unknown types. */
+  /** PRIORITY, GOAWAY and frames of unknown types. */
   ignored: { most: 1_000, perSecond: 100 },
   /** WINDOW_UPDATE beyond those that our own DATA explains. */
   windows: { most: 2_000, perSecond: 200 },
