@@ -326,7 +326,7 @@ export class Http2Connection {
 
   putData(id: number, bytes: Uint8Array, start: number, end: number, isLast: boolean): void {
     this.sendWindow -= end - start;
-    this.#guard.dataSent();
+    this.#guard.dataSent(end - start);
     this.out.data(id, bytes, start, end, isLast);
     this.#owner.outputReady();
   }
