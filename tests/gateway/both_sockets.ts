@@ -7,7 +7,8 @@ import type { Sockets } from "../../src/net/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
 import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { type Engine, scenario } from "../harness/scenario.ts";
-import { GatewayFixture, type GatewayFixtureOptions, type Protocol } from "./gateway_fixture.ts";
+import { GatewayFixture, type GatewayFixtureOptions } from "./gateway_fixture.ts";
+import type { Protocol } from "./story_client.ts";
 
 export const SOCKETS: Readonly<Record<Engine, () => Sockets>> = {
   stream: () => denoSockets,

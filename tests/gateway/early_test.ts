@@ -5,14 +5,13 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   close,
   nodeUpstream,
-  type Protocol,
   rawUpstream,
   readAllText,
   readUntil,
   sendText,
 } from "./gateway_fixture.ts";
 import { onBothProtocols } from "./both_sockets.ts";
-import type { StoryClient, WholeAnswer } from "./story_client.ts";
+import type { Protocol, StoryClient, WholeAnswer } from "./story_client.ts";
 
 onBothProtocols(
   "an upload of unknown length over the limit always gets its 413, with Expect or without, however much is sent",

@@ -25,17 +25,13 @@ import type { Sockets } from "../../src/net/transport.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
-import { Http1Client } from "./http1_client.ts";
-import { Http2Client } from "./http2_client.ts";
-import { type Head, headOf, type StoryClient } from "./story_client.ts";
+import { storyClient } from "./clients.ts";
+import { type Head, headOf, type Protocol, type StoryClient } from "./story_client.ts";
 
 /** A running server, which may or may not answer with HTTP. */
 export interface RunningServer extends AsyncDisposable {
   readonly port: number;
 }
-
-/** What clients of a story speak. */
-export type Protocol = "HTTP/1.1" | "HTTP/2";
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -318,8 +314,7 @@ export class GatewayFixture implements AsyncDisposable {
 
   /** A client on a connection of its own, which speaks the protocol of the story. */
   async client(): Promise<StoryClient> {
-    const conn = await this.connect();
-    return this.#isHttp2 ? new Http2Client(conn) : new Http1Client(conn);
+    return storyClient(await this.connect(), this.#isHttp2 ? "HTTP/2" : "HTTP/1.1");
   }
 
   /** Sends `text` on a separate connection and returns all that is received until it is closed. */

@@ -4,6 +4,9 @@
  * nothing is a slow reader.
  */
 
+/** What clients of a story speak. */
+export type Protocol = "HTTP/1.1" | "HTTP/2";
+
 /** What may follow an exchange's beginning. */
 export interface Begun {
   /** Whether a body follows, by `send` and `end`. Its length is unknown unless `lines` declare it. */

@@ -5,6 +5,11 @@
 
 /** By file and name of the test. */
 export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "begin_test.ts": {
+    "a slow start promotes the first upstream once": "It asks over both protocols itself.",
+    "each request waits for its own --hold, also long after the outage began":
+      "It asks over both protocols at one time, because it waits for a real hold.",
+  },
   "edges_test.ts": {
     "Upgrade: h2c and HTTP2-Settings are not forwarded; another protocol beside them is":
       "HTTP/2 has no Upgrade; that it is refused there is told in http2_smuggling_test.ts.",
@@ -36,6 +41,14 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
       "It is about several requests at one time, which only HTTP/2 has.",
     "fields of a connection are malformed in HTTP/2, and credentials for a proxy are not forwarded":
       "HTTP/1.1 has such fields: way_test.ts tells what becomes of them.",
+  },
+  "service_test.ts": {
+    "--tls-cert and --tls-key serve HTTPS, and neither works alone":
+      "It asks over both protocols itself.",
+    "a file that cannot be read is a configuration error that names the option":
+      "It has no client.",
+    "an https upstream is trusted with --ca-file, and not without it":
+      "It is about the connection to the upstream.",
   },
   "way_test.ts": {
     "hop-by-hop headers, and those that Connection names, are not forwarded":
