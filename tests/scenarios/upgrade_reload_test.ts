@@ -76,7 +76,7 @@ if (Deno.build.os === "linux") {
     [],
     async () => {
       await using fixture = await start({ relay: "splice" });
-      const { it, reload } = fixture;
+      const { it } = fixture;
       let reloading: ReturnType<typeof it.control.order>[];
       let upgrading: ReturnType<typeof it.upgrade>;
       {
