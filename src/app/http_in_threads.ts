@@ -190,7 +190,7 @@ class HttpInThreads implements Service {
     }, before.checked);
     const list = next.checked.map(({ upstream }) => upstream);
     errors.push(
-      ...await socketRefusals(before.config, config),
+      ...socketRefusals(before.config, config),
       ...portRefusals(before.config, config),
       ...refusalsOf(this.#control, config, this.#tables, list),
     );

@@ -44,9 +44,10 @@ export class Inherited {
    */
   async memories(stateDir: string | undefined): Promise<InheritedState> {
     const texts = await this.#takeover.ready();
+    const offsetMs = realClock.wall() - realClock.now();
     const memories = new Map<string, Memory>();
     for (const [service, text] of texts) {
-      const memory = memoryFrom(service, text, realClock);
+      const memory = memoryFrom(service, text, offsetMs);
       if (typeof memory === "string") {
         throw new TakeoverFailed([`what service ${service} remembers cannot be read: ${memory}`]);
       }

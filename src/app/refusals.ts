@@ -24,12 +24,11 @@ export function refusalsOf(
 const SPOKEN = ["primary", "backup", "tlsCert", "tlsKey"] as const;
 
 /** Why a service in threads would need other sockets. */
-export async function socketRefusals(
+export function socketRefusals(
   before: HttpConfig,
   after: HttpConfig,
-  knownReason?: string,
-): Promise<string[]> {
-  const reason = knownReason ?? await socketsUnsupportedReason(after);
+  reason = socketsUnsupportedReason(after),
+): string[] {
   return reason === undefined ? [] : [spokenLine(before, after, reason)];
 }
 

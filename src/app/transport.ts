@@ -14,11 +14,11 @@ import { type Threads, tlsReasonOf, unsupportedReason } from "./threads.ts";
  * Returns the threads whose sockets are those of Linux, or the sockets of Deno; an error line if `--relay splice`
  * demands those of Linux and they cannot be used.
  */
-export async function chooseSockets(
+export function chooseSockets(
   config: HttpConfig,
   { publish, threads }: { readonly publish: Publish; readonly threads: Threads },
-  tlsReasonKnown?: string,
-): Promise<Sockets | ThreadGroup | string> {
+  tlsReason = tlsReasonOf(config),
+): Sockets | ThreadGroup | string {
   const portable = (reason: string) => {
     const refused = beyondDeno(config, reason);
     if (refused !== undefined) return refused;
@@ -27,7 +27,7 @@ export async function chooseSockets(
   };
   if (config.relay === "stream") return portable("it was asked for");
   const { group } = threads;
-  const reason = unsupportedReason() ?? tlsReasonKnown ?? await tlsReasonOf(config) ??
+  const reason = unsupportedReason() ?? tlsReason ??
     (group === undefined ? "there are no threads for them" : undefined);
   if (reason !== undefined && config.relay === "splice") {
     return `Cannot use the relay engine splice: ${reason} (from ${config.origins.relay})`;
@@ -41,14 +41,14 @@ export async function chooseSockets(
 }
 
 /** Why an HTTP service cannot use the sockets of Linux; undefined if it can. */
-export async function socketsUnsupportedReason(config: HttpConfig): Promise<string | undefined> {
-  return unsupportedReason() ?? await tlsReasonOf(config);
+export function socketsUnsupportedReason(config: HttpConfig): string | undefined {
+  return unsupportedReason() ?? tlsReasonOf(config);
 }
 
 /** The error line for an option of TLS that the sockets of a service cannot do; undefined if there is none. */
-export async function tlsOptionError(config: HttpConfig): Promise<string | undefined> {
+export function tlsOptionError(config: HttpConfig): string | undefined {
   if (config.relay === "stream") return beyondDeno(config, "it was asked for");
-  const reason = await socketsUnsupportedReason(config);
+  const reason = socketsUnsupportedReason(config);
   return reason === undefined ? undefined : beyondDeno(config, reason);
 }
 

@@ -26,14 +26,11 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   const before = context.state.cluster;
   context.set({ cluster: view });
   if (!hasBegun(context.state)) return adopt(context, view);
-  // Who leads anew learns what was ordered meanwhile; who has led before knows it better than the store.
-  const isOthers = view.role === "follows" || (view.role === "leads" && before?.role !== "leads");
-  if (isOthers && view.orders !== undefined) takeOrders(context, view.orders);
+  if (view.role === "follows" && view.orders !== undefined) takeOrders(context, view.orders);
   if (before?.role === "leads" && view.role !== "leads") stepDown(context);
   checkNewlyDown(context, before, view);
   if (view.role !== "leads") return follow(context);
   if (before?.role !== "leads") return takeLead(context);
-  if (before.decision !== undefined && view.decision === undefined) return restore(context);
   reconsider(context);
 }
 
@@ -76,9 +73,23 @@ export function follow(context: StepContext): void {
   const isServed = phase.name === "serving" && phase.active.name === to.name &&
     phase.epoch >= decision.epoch;
   if (isServed) return;
+  learnChosen(context, decision);
   if (decision.phase === "promoting") return followPromotion(context, decision, to);
   if (mayServe(context, to)) serveDecided(context, decision, to);
   else stopServing(context, decision);
+}
+
+/**
+ * What was decided counts, also where this proxy could not follow or cannot serve it now: if it leads one day, an
+ * upstream that was left before that must be a stale one for it.
+ */
+function learnChosen(context: StepContext, { to, from, phase }: Decision): void {
+  const chosen = phase === "done" ? to : from;
+  const { state: { upstreams, lastServed, lastChosen }, now } = context;
+  if (!upstreams.some(({ name }) => name === chosen)) return;
+  if (lastChosen !== chosen) context.set({ lastChosen: chosen });
+  if (chosen === undefined || lastServed?.to === chosen) return;
+  context.set({ lastServed: { to: chosen, promotion: undefined, since: now } });
 }
 
 /** The upstream of the decision is not on this proxy's list, so that no client may go anywhere else. */
@@ -213,15 +224,6 @@ function takeLead(context: StepContext): void {
     remembered: { served: from, unfinished: { to, from }, isGivenUp: false },
   });
   lose(context, `${by} has not finished the promotion of ${to}`);
-}
-
-/** Somebody has removed the decision from the store: the one in force is stored again. */
-function restore(context: StepContext): void {
-  // A promotion under way stores how it ends.
-  if (context.phase.name !== "serving") return;
-  const { active: { name }, epoch } = context.phase;
-  const reason = "the stored decision was removed";
-  conclude(context, { epoch, to: name, from: name, move: "resume", reason });
 }
 
 /** Another proxy may lead now: nothing that only the leader may do goes on. */

@@ -2,9 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import { type ClusterView, CUT_OFF, type Decision } from "./cluster.ts";
 import { step } from "./machine.ts";
 import { activeOf, initialState, type Policy, type State } from "./state.ts";
+import type { ProbeResult } from "./ports.ts";
 import type { Effect, Input } from "./steps.ts";
 import { POLICY } from "./testing/policy.ts";
-import { PASSED, REFUSED } from "./testing/results.ts";
+import { answeredAs, PASSED, REFUSED } from "./testing/results.ts";
 import { a, b } from "./testing/states.ts";
 import { phaseForChecks, trustedFor } from "./trust.ts";
 
@@ -27,8 +28,11 @@ class Machine {
   }
 
   probe(upstream: "a" | "b", passed: boolean): this {
-    const { stage } = this.state;
-    return this.take({ type: "probed", upstream, result: passed ? PASSED : REFUSED, stage });
+    return this.result(upstream, passed ? PASSED : REFUSED);
+  }
+
+  result(upstream: "a" | "b", result: ProbeResult): this {
+    return this.take({ type: "probed", upstream, result, stage: this.state.stage });
   }
 
   /** The effects that are neither events nor questions to the checker. */
@@ -189,6 +193,45 @@ Deno.test("whoever takes the lead repeats an unfinished promotion in an epoch of
   assertEquals(machine.state.epoch, 9);
 });
 
+Deno.test("whoever takes the lead goes on with the primary if the other one was not promoted", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+  const unfinished = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });
+  machine.view({ ...FOLLOWS, decision: unfinished });
+  const [primary, standby] = [answeredAs("primary"), answeredAs("standby")];
+  machine.result("a", primary).result("b", standby);
+  assertEquals([trustedFor(machine.state, "a"), phaseForChecks(machine.state)], ["b", "promoting"]);
+  machine.view({ role: "leads", leader: "p2", decision: unfinished });
+  machine.result("a", primary).result("b", standby);
+  // It has given up that promotion, and all are checked again.
+  assertEquals([trustedFor(machine.state, "a"), phaseForChecks(machine.state)], ["a", "selecting"]);
+  machine.result("a", primary).result("b", standby);
+  assertEquals(machine.done, ["failover a"]);
+  assertEquals(machine.state.epoch, 9);
+});
+
+Deno.test("whoever takes the lead knows what was chosen while it could not follow", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const [primary, standby] = [answeredAs("primary"), answeredAs("standby")];
+  const lead = (missed: Decision) => {
+    const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+    machine.result("a", primary).result("b", standby);
+    const begun = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });
+    machine.view({ ...FOLLOWS, decision: begun }).view({ ...CUT_OFF, decision: begun });
+    return machine.result("b", REFUSED).view({ role: "leads", decision: missed });
+  };
+  // Clients have written to b, which is gone: what they wrote is not on a.
+  const machine = lead(decision({ epoch: 9, to: "b", from: "a" }));
+  machine.result("a", primary).result("b", REFUSED);
+  assertEquals(machine.state.phase.name, "waiting");
+  assertEquals([trustedFor(machine.state, "a"), trustedFor(machine.state, "b")], ["b", "b"]);
+  // And after b another one was about to be chosen, which is gone as well.
+  const next = lead(decision({ epoch: 10, to: "a", from: "b", phase: "promoting" }));
+  next.result("a", REFUSED).result("b", REFUSED).result("a", REFUSED).result("b", REFUSED);
+  assertEquals([trustedFor(next.state, "a"), trustedFor(next.state, "b")], ["b", "b"]);
+  assertEquals(next.state.lastServed?.to, "b");
+});
+
 Deno.test("whoever takes the lead and finds the active upstream down replaces it", () => {
   const machine = follower().probe("a", false);
   machine.view({ role: "leads", decision: decision() });
@@ -222,26 +265,4 @@ Deno.test("orders that stand for all become those of a follower, and end with th
   const none = { paused: undefined, drained: new Map(), pinned: undefined };
   machine.view({ ...FOLLOWS, decision: decision(), orders: none });
   assertEquals([machine.state.paused, machine.state.drained.size], [undefined, 0]);
-});
-
-Deno.test("a proxy that was cut off and then leads keeps the orders that others got meanwhile", () => {
-  const machine = follower();
-  machine.view({ role: "cutOff" });
-  const ann = { by: "ann", reason: "works" };
-  const orders = { paused: ann, drained: new Map([["b", ann]]), pinned: "a" };
-  machine.view({ role: "leads", leader: "p2", decision: decision(), orders });
-  const { paused, drained, pinned } = machine.state;
-  assertEquals([paused?.by, [...drained.keys()], pinned], ["ann", ["b"], "a"]);
-  // What it is ordered as the leader counts more than what is stored.
-  machine.take({ type: "ordered", id: 1, order: { name: "resume" }, ...ann });
-  machine.view({ role: "leads", leader: "p2", decision: decision(), orders, others: new Map() });
-  assertEquals(machine.state.paused, undefined);
-});
-
-Deno.test("the leader stores the decision again that somebody has removed", () => {
-  const machine = follower();
-  machine.view({ role: "leads", leader: "p2", decision: decision() });
-  assertEquals(machine.done, []);
-  assertEquals(machine.view({ role: "leads", leader: "p2" }).done, ["conclude a 7"]);
-  assertEquals(machine.view({ role: "leads", leader: "p2", traffic: "flows" }).done, []);
 });

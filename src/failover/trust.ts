@@ -15,8 +15,8 @@ export function trustedFor(state: State, upstream: string): string | undefined {
   if (phase.name === "promoting") {
     return phase.back?.upstream.name === upstream ? upstream : phase.candidate.name;
   }
-  const shared = state.cluster?.decision;
-  if (phase.name !== "serving" && shared?.phase === "promoting") return shared.to;
+  const shared = promotedByAnother(state);
+  if (phase.name !== "serving" && shared !== undefined) return shared;
   if (phase.name !== "serving") {
     const kept = rememberedName(remembered);
     const isOpen = unfinishedOf(remembered) !== undefined;
@@ -31,8 +31,18 @@ export function trustedFor(state: State, upstream: string): string | undefined {
  * The phase that a check program gets (`FAILOVER_PHASE`). A promotion that a restart has interrupted is
  * under way until it is repeated or given up.
  */
-export function phaseForChecks({ phase, remembered, cluster }: State): Phase["name"] {
+export function phaseForChecks(state: State): Phase["name"] {
+  const { phase, remembered } = state;
   const isUnfinished = phase.name !== "serving" &&
-    (unfinishedOf(remembered) !== undefined || cluster?.decision?.phase === "promoting");
+    (unfinishedOf(remembered) !== undefined || promotedByAnother(state) !== undefined);
   return isUnfinished ? "promoting" : phase.name;
+}
+
+/**
+ * The upstream that another proxy promotes for all. The proxy that leads knows more than what is stored: it
+ * remembers what it found unfinished, and may have given it up.
+ */
+function promotedByAnother({ cluster }: State): string | undefined {
+  if (cluster === undefined || cluster.role === "leads") return undefined;
+  return cluster.decision?.phase === "promoting" ? cluster.decision.to : undefined;
 }

@@ -1,6 +1,5 @@
 /** Whether this process can call the kernel directly on this system. */
 import { Libc } from "./libc.ts";
-import { selfTest } from "./self_test.ts";
 
 /** The reason, for a person, why this process cannot call the kernel; undefined if it can. Leaves nothing open. */
 export function kernelUnsupportedReason(): string | undefined {
@@ -11,10 +10,10 @@ export function kernelUnsupportedReason(): string | undefined {
   if (!isGranted({ name: "ffi" })) return "calling libc is not permitted (--allow-ffi)";
   try {
     using libc = new Libc();
-    selfTest(libc);
+    libc.selfTest();
     return undefined;
   } catch (error) {
-    // Another libc, a kernel that differs, or too few descriptors at this moment.
+    // Another libc, or a kernel that differs.
     return error instanceof Error ? error.message : String(error);
   }
 }
