@@ -1,59 +1,89 @@
 /**
- * `deno task cluster [COUNT] [--seed N] [--jobs N]`: runs random schedules of faults against three real proxies
- * and three real etcd (`tests/cluster/schedule.ts`), two at a time, and prints what happened. With `--write` the
- * table goes into `.github/docs/cluster.md`. A schedule takes about 40 s; after Ctrl-C those that
- * run are the last ones. Exit code 1 if a rule was broken.
+ * `deno task cluster [COUNT] [--seed N] [--jobs N] [--servers postgres|recorders]`: runs random schedules of faults
+ * against three real proxies and three real etcd with a pair of PostgreSQL servers behind them
+ * (`tests/cluster/schedule.ts`), two at a time, and prints what happened. With `--write` the table goes into
+ * `.github/docs/cluster.md`. A schedule takes about 45 s; after Ctrl-C those that run are the last ones. What explains a
+ * broken rule is kept in a folder that is named then. Needs root, for mount namespaces. Exit code 1 if a rule was broken.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { BACK_MS, type Outcome, runSchedule, SCHEDULED } from "../tests/cluster/schedule.ts";
+import { Folder } from "../tests/harness/folder.ts";
+import { postgresTemplate } from "../tests/cluster/postgres_servers.ts";
+import { BACK_MS, faultsFor, type Outcome, runSchedule } from "../tests/cluster/schedule.ts";
 
 const PAGE = new URL("../.github/docs/cluster.md", import.meta.url);
 const [BEGIN, END] = ["<!-- cluster-faults -->", "<!-- /cluster-faults -->"];
 
 async function main(): Promise<number> {
-  const args = parseArgs(Deno.args, { string: ["seed", "jobs"], boolean: ["write"] });
+  const args = parseArgs(Deno.args, { string: ["seed", "jobs", "servers"], boolean: ["write"] });
+  const kind = args.servers ?? "postgres";
+  if (kind !== "postgres" && kind !== "recorders") {
+    console.error("--servers is postgres or recorders");
+    return 2;
+  }
   const count = Number(args._[0] ?? 200);
-  const first = Number(args.seed ?? 1);
+  const seeds = { next: Number(args.seed ?? 1), end: Number(args.seed ?? 1) + count };
+  Deno.addSignalListener("SIGINT", () => seeds.end = 0);
+  const template = kind === "postgres" ? await postgresTemplate() : undefined;
+  try {
+    const jobs = Number(args.jobs ?? 2);
+    const outcomes = (await Promise.all(
+      Array.from({ length: jobs }, () => work(seeds, template)),
+    )).flat();
+    const text = tableOf(outcomes, Object.keys(faultsFor(kind)));
+    console.log(text);
+    if (args.write) await writeTable(text);
+    return outcomes.some(({ breaches }) => breaches.length > 0) ? 1 : 0;
+  } finally {
+    await template?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Runs one schedule after another as long as there are seeds. */
+async function work(
+  seeds: { next: number; readonly end: number },
+  template: Folder | undefined,
+): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  let next = first;
-  let isOver = false;
-  Deno.addSignalListener("SIGINT", () => isOver = true);
-  const work = async () => {
-    while (next < first + count && !isOver) {
-      const seed = next++;
-      try {
-        const outcome = await runSchedule(seed);
-        outcomes.push(outcome);
-        const { breaches, backMs, promotions, acknowledged } = outcome;
-        console.error(
-          `seed ${seed}: ${promotions} promotions, ${acknowledged} writes, back after ` +
-            `${Math.round(backMs)} ms${breaches.map((each) => `\n  ${each}`).join("")}`,
-        );
-      } catch (error) {
-        console.error(`seed ${seed}: ${error instanceof Error ? error.message : error}`);
-        outcomes.push({
-          ...{ seed, faults: [], backMs: 0, promotions: 0, acknowledged: 0 },
-          breaches: ["the schedule did not run to its end"],
-        });
-      }
+  while (seeds.next < seeds.end) {
+    const seed = seeds.next++;
+    try {
+      const outcome = await runSchedule(seed, template === undefined ? {} : { template });
+      outcomes.push(outcome);
+      console.error(linesOf(outcome));
+    } catch (error) {
+      console.error(`seed ${seed}: ${error instanceof Error ? error.stack : error}`);
+      outcomes.push({
+        ...{ seed, faults: [], backMs: 0, promotions: 0, acknowledged: 0, evidence: undefined },
+        breaches: ["the schedule did not run to its end"],
+      });
     }
-  };
-  await Promise.all(Array.from({ length: Number(args.jobs ?? 2) }, work));
-  const text = tableOf(outcomes);
-  console.log(text);
-  if (args.write) await writeTable(text);
-  return outcomes.some(({ breaches }) => breaches.length > 0) ? 1 : 0;
+  }
+  return outcomes;
+}
+
+/** What is printed when a schedule has ended; more if a rule was broken. */
+function linesOf(outcome: Outcome): string {
+  const { seed, breaches, faults, backMs, promotions, acknowledged, evidence } = outcome;
+  const line = `seed ${seed}: ${faults.length} faults, ${promotions} promotions, ` +
+    `${acknowledged} writes, back after ${Math.round(backMs)} ms`;
+  if (breaches.length === 0) return line;
+  const clock = (at: number) => new Date(at).toISOString().slice(11, 19);
+  return [
+    line,
+    ...breaches.slice(0, 20).map((each) => `  BROKEN: ${each}`),
+    ...faults.map(({ name, at, until }) => `  ${clock(at)} to ${clock(until ?? at)} ${name}`),
+    `  everything is in ${evidence}: begin with history.txt`,
+  ].join("\n");
 }
 
 /** One row for each fault, and the sums. */
-function tableOf(outcomes: readonly Outcome[]): string {
+function tableOf(outcomes: readonly Outcome[], faults: readonly string[]): string {
   const seconds = (ms: number) => (ms / 1_000).toFixed(1);
-  const rows = Object.keys(SCHEDULED).map((name) => {
-    const those = outcomes.filter(({ faults }) => faults.includes(name));
-    const times = outcomes.reduce(
-      (sum, { faults }) => sum + faults.filter((each) => each === name).length,
-      0,
-    );
+  const hits = (outcome: Outcome, name: string) =>
+    outcome.faults.filter((each) => each.name === name && !each.isMissed).length;
+  const rows = faults.map((name) => {
+    const those = outcomes.filter((each) => hits(each, name) > 0);
+    const times = outcomes.reduce((total, each) => total + hits(each, name), 0);
     const broken = those.filter(({ breaches }) => breaches.length > 0).length;
     const worst = Math.max(0, ...those.map(({ backMs }) => backMs));
     return `| ${name} | ${times} | ${those.length} | ${broken} | ${seconds(worst)} |`;
@@ -62,18 +92,17 @@ function tableOf(outcomes: readonly Outcome[]): string {
     outcomes.reduce((total, each) => total + read(each), 0);
   const broken = outcomes.filter(({ breaches }) => breaches.length > 0).length;
   return [
-    `${outcomes.length} schedules, ${sum(({ promotions }) => promotions)} promotions, ` +
-    `${
-      sum(({ acknowledged }) => acknowledged)
-    } acknowledged writes; schedules in which a rule was broken: ${broken}.`,
+    `${outcomes.length} schedules, ${sum((each) => each.faults.length)} faults, ` +
+    `${sum(({ promotions }) => promotions)} promotions, ` +
+    `${sum(({ acknowledged }) => acknowledged)} acknowledged writes; ` +
+    `schedules in which a rule was broken: ${broken}.`,
     "",
     "| fault | times | schedules | with a broken rule | slowest return of service, s |",
     "| --- | ---: | ---: | ---: | ---: |",
     ...rows,
     "",
-    `Service counts as back when a client of each proxy has written again; the bound is ${
-      BACK_MS / 1_000
-    } s after the last fault has ended.`,
+    "Service counts as back when a client of each proxy has written again; the bound is " +
+    `${BACK_MS / 1_000} s after the last fault has ended.`,
   ].join("\n");
 }
 

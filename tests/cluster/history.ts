@@ -1,14 +1,16 @@
 /**
- * Checks the history of a cluster: what its triggers wrote down, and the writes that clients got acknowledged. The
- * rules are those that the documentation promises.
+ * Checks the history of a cluster: what its triggers wrote down, the decisions that etcd stored, where each proxy sent
+ * its clients, and the writes that these got acknowledged. The rules are those that the documentation promises. Pure.
  */
+import type { StoredDecision } from "./etcd_history.ts";
+import type { Write } from "./writer.ts";
 
 /**
- * One line of a trigger: it begins, it ends by itself, it found another one running, or its fence was lower than
- * the one that the primary was made with.
+ * One line of a trigger: it begins, it ends by itself, it failed to make the server a primary, it found another one
+ * running, or its fence was lower than the one that the primary was made with.
  */
 export interface TriggerLine {
-  readonly what: "begin" | "end" | "overlap" | "refused";
+  readonly what: "begin" | "end" | "failed" | "overlap" | "refused";
   /** The run of the proxy that began it. */
   readonly proxy: string;
   readonly event: string;
@@ -16,6 +18,16 @@ export interface TriggerLine {
   readonly epoch: number;
   readonly fence: number;
   /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** A proxy lets its clients through to a server from now on. */
+export interface Opened {
+  /** The number of the proxy. */
+  readonly proxy: number;
+  readonly to: string;
+  readonly epoch: number;
+  /** When this process read that, which is later than it happened. Milliseconds since 1970. */
   readonly at: number;
 }
 
@@ -57,8 +69,84 @@ export function breachesOf(lines: readonly TriggerLine[]): string[] {
   return found;
 }
 
+/**
+ * The breaches in what etcd stored, in the order of revisions: epochs only grow, an epoch keeps its upstream and the
+ * proxy that decided it, and what is done stays done. Each trigger belongs to a decision that was stored before it
+ * began, by the proxy that began it, and its fence is the revision of that. Nothing is done before its triggers are.
+ */
+export function decisionBreaches(
+  decisions: readonly StoredDecision[],
+  lines: readonly TriggerLine[],
+): string[] {
+  const found: string[] = [];
+  const firsts = new Map<number, StoredDecision>();
+  let last: StoredDecision | undefined;
+  for (const each of decisions) {
+    const { epoch, to, by, phase } = each;
+    const first = firsts.get(epoch) ?? each;
+    firsts.set(epoch, first);
+    if (last !== undefined && epoch < last.epoch) {
+      found.push(`the decision ${epoch} was stored after ${last.epoch}`);
+    }
+    if (first.to !== to) found.push(`epoch ${epoch} went from ${first.to} to ${to}`);
+    if (first.by !== by) found.push(`epoch ${epoch} was decided by ${first.by} and by ${by}`);
+    if (last?.epoch === epoch && last.phase === "done" && phase !== "done") {
+      found.push(`epoch ${epoch} was done, and then ${phase}`);
+    }
+    const own = lines.filter((line) => line.epoch === epoch);
+    const isBegun = own.some(({ what }) => what === "begin");
+    if (phase === "done" && isBegun && !own.some(({ what }) => what === "end")) {
+      found.push(`epoch ${epoch} was done before its triggers were`);
+    }
+    last = each;
+  }
+  for (const { what, epoch, fence, to, proxy } of lines) {
+    if (what !== "begin") continue;
+    const first = firsts.get(epoch);
+    if (first === undefined) {
+      found.push(`the triggers of epoch ${epoch} were begun, which was never stored`);
+      continue;
+    }
+    if (first.to !== to) found.push(`epoch ${epoch} is for ${first.to}, its triggers for ${to}`);
+    if (!first.by.endsWith(`-${proxy}`)) {
+      found.push(`epoch ${epoch} was decided by ${first.by}, and begun by ${proxy}`);
+    }
+    if (first.revision !== fence) {
+      found.push(`epoch ${epoch} was stored at ${first.revision}, and its fence is ${fence}`);
+    }
+  }
+  return found;
+}
+
+/**
+ * A session that a move ends has a second (`--grace`) to end by itself; a new one has none. Milliseconds, with some
+ * for the log line, which is written just before the order that it reports is carried out.
+ */
+const SESSION_MS = 2_000;
+const CONNECT_MS = 500;
+/** How much later than it happened this process may read that a proxy let clients through, in milliseconds. */
+const READ_MS = 10_000;
+
+/**
+ * The writes that a server acknowledged although the proxy had let its clients through to another one before: on a
+ * connection that was begun later, or sent when the sessions that were there before had to be over.
+ */
+export function staleWrites(opened: readonly Opened[], writes: readonly Write[]): string[] {
+  const found: string[] = [];
+  const byProxy = Map.groupBy(opened, ({ proxy }) => proxy);
+  for (const { id, proxy, server, since, sentAt, at } of writes) {
+    const those = byProxy.get(proxy) ?? [];
+    const may = those.some(({ to, at: from }, index) => {
+      const until = those[index + 1]?.at ?? Infinity;
+      return to === server && from - READ_MS <= at &&
+        (since <= until + CONNECT_MS && sentAt <= until + SESSION_MS);
+    });
+    if (!may) found.push(`write ${id} was acknowledged by ${server}, to which no client may go`);
+  }
+  return found;
+}
+
 /** The acknowledged writes that are missing in the data of the server that is the primary now. */
-export function lostWrites(acknowledged: readonly string[], data: string): string[] {
-  const there = new Set(data.split("\n"));
-  return acknowledged.filter((id) => !there.has(id)).map((id) => `write ${id} is lost`);
+export function lostWrites(acknowledged: readonly string[], rows: ReadonlySet<string>): string[] {
+  return acknowledged.filter((id) => !rows.has(id)).map((id) => `write ${id} is lost`);
 }

@@ -1,71 +1,43 @@
 /**
  * Three real etcd, real proxies that share one decision through them, and two servers that take writes. Each
- * proxy reaches each etcd by a way of its own, which a test can cut, and asks a file whether it may reach an
- * upstream.
+ * proxy reaches each etcd by a way of its own, which a test can cut. If asked for, it reaches each server by such a way
+ * as well, and so does each etcd the others.
  */
-import { Child } from "../harness/child.ts";
 import { Control } from "../harness/control.ts";
 import { EtcdCluster } from "../harness/etcd.ts";
 import { Folder } from "../harness/folder.ts";
-import { type Proxy, spawnProxy } from "../harness/proxy.ts";
+import { underHosts } from "../harness/hosts.ts";
+import { type Flags, type Proxy, spawnProxy } from "../harness/proxy.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { unusedPort } from "../../src/base/testing/ports.ts";
-import { breachesOf, lostWrites, readTriggers, type TriggerLine } from "./history.ts";
+import { EtcdHistory } from "./etcd_history.ts";
+import {
+  breachesOf,
+  decisionBreaches,
+  lostWrites,
+  type Opened,
+  readTriggers,
+  staleWrites,
+  type TriggerLine,
+} from "./history.ts";
+import { Recorders } from "./recorders.ts";
+import type { Server, Servers } from "./servers.ts";
 import { Way } from "./way.ts";
 import { Writer } from "./writer.ts";
 
 /** The proxy with a clock that jumps an hour ahead at SIGWINCH, and back at the next. */
 const JUMPING = new URL("../faults/jumping_main.ts", import.meta.url).href;
-const RECORDER = new URL("./recorder_program.ts", import.meta.url).pathname;
 
 /** The length of a lease, in milliseconds: the shortest that there is. */
 export const LEASE_MS = 5_000;
+/** How long a proxy may take to answer its operator, in milliseconds. */
+const STATE_MS = 2_000;
 
-type Flags = Readonly<Record<string, string | true>>;
-
-/** A server that takes writes. */
-export class Recorder implements AsyncDisposable {
-  readonly name: string;
-  readonly #port = unusedPort();
-  readonly #folder: Folder;
-  #child: Child | undefined;
-
-  constructor(folder: Folder) {
-    this.name = `127.0.0.1:${this.#port}`;
-    this.#folder = folder;
-  }
-
-  /** All that was written to it. */
-  async data(): Promise<string> {
-    return await this.#folder.read(`store-${this.name}`).catch(() => "");
-  }
-
-  async start(): Promise<void> {
-    const begun = Promise.withResolvers<void>();
-    this.#child = new Child(Deno.execPath(), {
-      args: [
-        ...["run", "-A", "--quiet", "--no-check", RECORDER, this.name, String(this.#port)],
-        ...[this.#folder.at(`store-${this.name}`), this.#folder.at("primary")],
-      ],
-      onOut: () => begun.resolve(),
-    });
-    await withTestDeadline("a recorder", begun.promise);
-  }
-
-  async kill(): Promise<void> {
-    await this.#child?.kill();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
-  }
-}
-
-/** One proxy with its ways to etcd. */
+/** One proxy with its ways to etcd, and to the servers if it has some. */
 export class Member implements AsyncDisposable {
   constructor(
     readonly proxy: Proxy,
     readonly ways: readonly Way[],
+    readonly serverWays: readonly Way[],
     readonly control: Control,
   ) {}
 
@@ -80,22 +52,23 @@ export class Member implements AsyncDisposable {
 
   /** What its clients and its operator see. */
   async state(): Promise<Record<string, unknown> & { cluster: Record<string, unknown> }> {
-    return await (await this.control.get("state")).json();
+    return await (await this.control.get("state", STATE_MS)).json();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.proxy.signal("SIGCONT");
     await this.proxy[Symbol.asyncDispose]();
-    for (const way of this.ways) await way[Symbol.asyncDispose]();
+    for (const way of [...this.ways, ...this.serverWays]) await way[Symbol.asyncDispose]();
     await this.control[Symbol.asyncDispose]();
   }
 }
 
 /**
- * The trigger: it notes what happens, makes its host the primary if its fence is not too low, takes as long as
- * the file `seconds-EVENT` or `seconds` says, and copies what the other server has.
+ * The trigger: it notes what happens, makes its host the primary if its fence is not too low, and takes as long as
+ * the file `seconds-EVENT` or `seconds` says, before that if there is a file `late`.
  */
-const TRIGGER = `exec 9>>lock
+const triggerOf = (promote: string) =>
+  `exec 9>>lock
 note() {
   echo "$1 $FAILOVER_EVENT_ID $FAILOVER_EVENT $FAILOVER_TO $FAILOVER_EPOCH $FAILOVER_FENCE $(date +%s%3N)" >>runs
 }
@@ -105,37 +78,70 @@ seen=$(cut -d' ' -f2 primary 2>/dev/null)
 note begin
 echo "$FAILOVER_TO $FAILOVER_FENCE" >primary.new
 mv primary.new primary
-sleep "$(cat "seconds-$FAILOVER_EVENT" 2>/dev/null || cat seconds)"
-touch "store-$FAILOVER_TO"
-for store in store-*; do
-  [ "$store" = "store-$FAILOVER_TO" ] || grep -vxFf "store-$FAILOVER_TO" "$store" >missing && cat missing >>"store-$FAILOVER_TO"
-done
+take_time() { sleep "$(cat "seconds-$FAILOVER_EVENT" 2>/dev/null || cat seconds)"; }
+[ ! -e late ] || take_time
+promote() {
+${promote}
+}
+promote || { note failed; exit 1; }
+[ -e late ] || take_time
 note end`;
+
+export interface ClusterOptions {
+  /** Starts the servers, whose files are in this folder. */
+  readonly serve?: (folder: Folder) => Promise<Servers>;
+  /** Proxies reach servers, and etcd each other, by ways that can be cut; needs the right to mount. */
+  readonly splits?: boolean;
+}
 
 export class ProxyCluster implements AsyncDisposable {
   readonly members: Member[] = [];
+  /** All proxies that ever ran, by their number. */
+  readonly runs: { readonly number: number; readonly proxy: Proxy }[] = [];
+  readonly history: EtcdHistory;
   readonly #writers: Writer[] = [];
 
   private constructor(
     readonly etcd: EtcdCluster,
+    /** Between members of etcd; `ways.get("0-1")` is the one by which the first reaches the second. */
+    readonly peerWays: ReadonlyMap<string, Way>,
     readonly folder: Folder,
-    readonly first: Recorder,
-    readonly second: Recorder,
+    readonly servers: Servers,
     readonly trigger: string,
-  ) {}
+    readonly splits: boolean,
+  ) {
+    this.history = new EtcdHistory(etcd);
+  }
+
+  get first(): Server {
+    return this.servers.first;
+  }
+
+  get second(): Server {
+    return this.servers.second;
+  }
 
   /** Starts etcd, both servers and `count` proxies; resolves when all serve the first server. */
-  static async start(count: number, flags: Flags = {}): Promise<ProxyCluster> {
+  static async start(
+    count: number,
+    flags: Flags = {},
+    { serve = Recorders.start, splits = false }: ClusterOptions = {},
+  ): Promise<ProxyCluster> {
     const folder = await Folder.make();
     await folder.write("seconds", "0.1");
-    const [first, second] = [new Recorder(folder), new Recorder(folder)];
-    const [etcd, trigger] = await Promise.all([
-      EtcdCluster.start(3),
-      folder.script("trigger.sh", TRIGGER),
-      first.start(),
-      second.start(),
+    const peerWays = new Map<string, Way>();
+    const between = (from: number, to: number, port: number) => {
+      const at = { hostname: `127.78.${from + 1}.${to + 1}`, port };
+      peerWays.set(`${from}-${to}`, new Way(`127.0.0.1:${port}`, at));
+      return at.hostname;
+    };
+    const [etcd, servers] = await Promise.all([
+      EtcdCluster.start(3, splits ? { between } : {}),
+      serve(folder),
     ]);
-    const cluster = new ProxyCluster(etcd, folder, first, second, trigger);
+    const trigger = await folder.script("trigger.sh", triggerOf(servers.promote));
+    const cluster = new ProxyCluster(etcd, peerWays, folder, servers, trigger, splits);
+    servers.attend?.(() => cluster.history.decision());
     for (let index = 0; index < count; index++) await cluster.add(flags);
     await Promise.all(
       cluster.members.map(({ proxy }) => proxy.event("port.opened", { service: "tcp" })),
@@ -146,30 +152,49 @@ export class ProxyCluster implements AsyncDisposable {
   /** Starts one more proxy; its check passes unless there is a file `cut-NUMBER-ADDRESS`. */
   async add(
     flags: Flags = {},
-    upstreams = [this.first, this.second],
+    upstreams: readonly Server[] = [this.first, this.second],
     number = this.members.length,
     bind?: string,
   ): Promise<Member> {
     const ways = this.etcd.members.map(({ address }) => new Way(address));
     const control = await Control.make();
     const check = await this.folder.script(`check-${number}.sh`, `[ ! -e "cut-${number}-$1" ]`);
+    const serverWays = this.splits ? this.#serverWays(number) : [];
+    const hosts = serverWays.map((
+      { address },
+      index,
+    ) => [`db${index + 1}`, address.split(":")[0]!]);
     const proxy = spawnProxy({
       ...bind === undefined ? {} : { bind },
+      ...this.splits
+        ? { under: await underHosts(this.folder, `hosts-${number}`, Object.fromEntries(hosts)) }
+        : {},
       main: JUMPING,
       upstreams,
       flags: {
         "coordinator": `etcd://${ways.map(({ address }) => address).join(",")}/test`,
         "coordinator-lease": `${LEASE_MS}ms`,
         "on-failover": this.trigger,
-        "check-host": check,
+        ...this.servers.flags.check === undefined ? { "check-host": check } : {},
         "hold": "30s",
         "control": control.path,
+        ...this.servers.flags,
         ...flags,
       },
     });
-    const member = new Member(proxy, ways, control);
+    const member = new Member(proxy, ways, serverWays, control);
     this.members[number] = member;
+    this.runs.push({ number, proxy });
     return member;
+  }
+
+  /** The ways of a proxy to both servers, at the ports of these. */
+  #serverWays(number: number): Way[] {
+    return [this.first, this.second].map(({ name }, index) => {
+      const port = Number(name.slice(name.lastIndexOf(":") + 1));
+      const hostname = `127.77.${number + 1}.${index + 1}`;
+      return new Way(`127.0.0.1:${port}`, { hostname, port });
+    });
   }
 
   /** Starts the proxy `number`, which has ended, again at the same address. */
@@ -182,8 +207,9 @@ export class ProxyCluster implements AsyncDisposable {
 
   /** Begins to write through each proxy, until the cluster is disposed of or `breaches` is asked for. */
   write(): readonly Writer[] {
-    for (const [index, { proxy }] of this.members.entries()) {
-      this.#writers.push(new Writer(proxy.address, `w${index}`));
+    for (const [number, { proxy }] of this.members.entries()) {
+      const open = () => this.servers.open(proxy.address);
+      this.#writers.push(new Writer({ proxy: number, ...this.servers.pace, open }));
     }
     return this.#writers;
   }
@@ -217,22 +243,48 @@ export class ProxyCluster implements AsyncDisposable {
     return (await this.triggers()).find(is)!;
   }
 
+  /** Where each proxy let its clients through, so far. */
+  opened(): Opened[] {
+    return this.runs.flatMap(({ number, proxy }) =>
+      proxy.allEvents.flatMap((each): Opened[] => {
+        const { event, readAt: at } = each;
+        const fields = each as unknown as { to: string; upstream: string; epoch: number };
+        const { epoch } = fields;
+        switch (event) {
+          case "promotion.finished":
+          case "decision.followed":
+            return [{ proxy: number, to: fields.to, epoch, at }];
+          case "service.continued":
+          case "service.returned":
+          case "service.failedOpen":
+            return [{ proxy: number, to: fields.upstream, epoch, at }];
+        }
+        return [];
+      })
+    );
+  }
+
   /** Ends the writing, and resolves with the breaches of the rules in the whole history. */
   async breaches(): Promise<string[]> {
     await this.#endWriters();
-    const [name] = (await this.folder.read("primary")).split(" ");
-    const primary = [this.first, this.second].find((each) => each.name === name)!;
+    const [decisions, triggers] = [await this.history.decisions(), await this.triggers()];
+    const last = decisions.at(-1);
     const acknowledged = this.#writers.flatMap((each) => each.acknowledged);
-    const lost = lostWrites(acknowledged, await primary.data());
-    return [...breachesOf(await this.triggers()), ...lost];
+    const writes = this.#writers.flatMap((each) => each.writes);
+    return [
+      ...breachesOf(triggers),
+      ...decisionBreaches(decisions, triggers),
+      ...staleWrites(this.opened(), writes),
+      ...last === undefined ? [] : lostWrites(acknowledged, await this.servers.rows(last.to)),
+    ];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#endWriters();
     await Promise.all(this.members.map((member) => member[Symbol.asyncDispose]()));
-    await this.first[Symbol.asyncDispose]();
-    await this.second[Symbol.asyncDispose]();
+    await this.servers[Symbol.asyncDispose]();
     await this.etcd[Symbol.asyncDispose]();
+    for (const way of this.peerWays.values()) await way[Symbol.asyncDispose]();
     await this.folder[Symbol.asyncDispose]();
   }
 }

@@ -2,16 +2,17 @@
 
 type Direction = "both" | "there" | "back";
 
-/** Listens on a free port and passes everything on to `target` (`host:port`). */
+/** Listens, on a free port unless one is given, and passes everything on to `target` (`host:port`). */
 export class Way implements AsyncDisposable {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #listener: Deno.TcpListener;
   readonly #target: { readonly hostname: string; readonly port: number };
   readonly #conns = new Set<Deno.TcpConn>();
   readonly #work: Promise<void>;
   #cut: Direction | undefined;
   #healed = Promise.withResolvers<void>();
 
-  constructor(target: string) {
+  constructor(target: string, at = { hostname: "127.0.0.1", port: 0 }) {
+    this.#listener = Deno.listen(at);
     const [hostname, port] = target.split(":");
     this.#target = { hostname: hostname!, port: Number(port) };
     this.#healed.resolve();
@@ -20,7 +21,8 @@ export class Way implements AsyncDisposable {
 
   /** `host:port` at which it listens. */
   get address(): string {
-    return `127.0.0.1:${this.#listener.addr.port}`;
+    const { hostname, port } = this.#listener.addr;
+    return `${hostname}:${port}`;
   }
 
   /** Nothing passes in this direction until `heal`. */

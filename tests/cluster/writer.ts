@@ -1,26 +1,52 @@
-/** A client that writes through one proxy, one write after another, each on a connection of its own. */
-import { linesOf } from "../harness/child.ts";
+/** A client that writes through one proxy, one write after another. */
 
-/** Pause between two writes, in milliseconds. */
-const PAUSE_MS = 50;
-/** How long one write may take, in milliseconds. */
-const WRITE_MS = 3_000;
+/** How long one step of a write may take, in milliseconds. */
+export const WRITE_MS = 3_000;
+
+/** A write that was acknowledged. Times are milliseconds since 1970, by the clock of this process. */
+export interface Write {
+  readonly id: string;
+  /** The number of the proxy. */
+  readonly proxy: number;
+  /** Who acknowledged it, as the proxies know that server. */
+  readonly server: string;
+  /** When its connection was begun. */
+  readonly since: number;
+  readonly sentAt: number;
+  readonly at: number;
+}
+
+/** One connection through a proxy. */
+export interface Link extends Disposable {
+  /** Writes a row; resolves with the name of the server that acknowledged it. */
+  write(id: string): Promise<string>;
+}
+
+export interface WriterOptions {
+  readonly proxy: number;
+  readonly pauseMs: number;
+  /** How many writes are made on one connection. */
+  readonly perLink: number;
+  open(): Promise<Link>;
+}
 
 /** Writes until it is disposed of. */
 export class Writer implements AsyncDisposable {
-  /** The writes that were acknowledged. */
-  readonly acknowledged: string[] = [];
-  readonly #port: number;
-  readonly #name: string;
+  readonly writes: Write[] = [];
+  readonly #options: WriterOptions;
   readonly #work: Promise<void>;
   #count = 0;
   #isOver = false;
   #lastAt = 0;
 
-  constructor(address: string, name: string) {
-    this.#port = Number(address.split(":")[1]);
-    this.#name = name;
+  constructor(options: WriterOptions) {
+    this.#options = options;
     this.#work = this.#run();
+  }
+
+  /** The writes that were acknowledged. */
+  get acknowledged(): readonly string[] {
+    return this.writes.map(({ id }) => id);
   }
 
   /** Milliseconds since the last write that was acknowledged. */
@@ -35,36 +61,30 @@ export class Writer implements AsyncDisposable {
 
   async #run(): Promise<void> {
     while (!this.#isOver) {
-      const id = `${this.#name}-${++this.#count}`;
-      if (await this.#write(id)) {
-        this.acknowledged.push(id);
-        this.#lastAt = performance.now();
+      try {
+        await this.#onOneLink();
+      } catch {
+        // It was refused, cut, or given up.
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await this.#pause();
     }
   }
 
-  async #write(id: string): Promise<boolean> {
-    let conn: Deno.TcpConn | undefined;
-    const timer = setTimeout(() => close(conn), WRITE_MS);
-    try {
-      conn = await Deno.connect({ hostname: "127.0.0.1", port: this.#port });
-      await conn.write(new TextEncoder().encode(`${id}\n`));
-      for await (const line of linesOf(conn.readable)) return line === `ok ${id}`;
-    } catch {
-      // It was refused, cut, or given up.
-    } finally {
-      clearTimeout(timer);
-      close(conn);
+  async #onOneLink(): Promise<void> {
+    const { open, perLink, proxy } = this.#options;
+    const since = Date.now();
+    using link = await open();
+    for (let left = perLink; left > 0 && !this.#isOver; left--) {
+      const id = `w${proxy}-${++this.#count}`;
+      const sentAt = Date.now();
+      const server = await link.write(id);
+      this.writes.push({ id, proxy, server, since, sentAt, at: Date.now() });
+      this.#lastAt = performance.now();
+      if (left > 1) await this.#pause();
     }
-    return false;
   }
-}
 
-function close(conn: Deno.TcpConn | undefined): void {
-  try {
-    conn?.close();
-  } catch {
-    // It is closed already.
+  #pause(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, this.#options.pauseMs));
   }
 }

@@ -11,10 +11,16 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { onBothProtocols, type OnSockets } from "./both_sockets.ts";
-import { close, nodeUpstream, refusingPort } from "./gateway_fixture.ts";
-import { storyClient } from "./clients.ts";
-import type { Exchange, Protocol } from "./story_client.ts";
+import { scenario } from "../harness/scenario.ts";
+import {
+  close,
+  nodeUpstream,
+  parsed,
+  readAllText,
+  readToEnd,
+  refusingPort,
+  sendText,
+} from "./gateway_fixture.ts";
 import { serviceContext } from "./service_context.ts";
 
 /** A running service on a port that the system chooses. */
@@ -25,26 +31,13 @@ class Front implements AsyncDisposable {
   #service: Service | undefined;
   #threads: AsyncDisposable | undefined;
   port = 0;
-  readonly #protocol: Protocol;
 
-  private constructor(protocol: Protocol) {
-    this.#protocol = protocol;
-  }
-
-  static async start(
-    args: readonly string[],
-    files: Record<string, string> = {},
-    protocol: Protocol = "HTTP/1.1",
-  ): Promise<Front> {
-    const front = new Front(protocol);
+  static async start(args: readonly string[], files: Record<string, string> = {}): Promise<Front> {
+    const front = new Front();
     const quick = ["--check-interval=100ms", "--listen=127.0.0.1:0", "--failback-damping=off"];
     const config = httpOf([...quick, ...args], { files });
-    const threads = front.#threads = await startThreads(
-      [config],
-      1,
-      (event) => front.#readUntil(event),
-    );
-    const service = await (await httpStarter(config)).start(serviceContext({
+    const threads = front.#threads = startThreads([config], 1, (event) => front.#readUntil(event));
+    const service = await httpStarter(config).start(serviceContext({
       publish: (event) => front.#readUntil(event),
       programs: front.#programs,
       threads,
@@ -78,28 +71,14 @@ class Front implements AsyncDisposable {
   }
 
   async ask(path: string, lines: readonly string[] = [], body?: string) {
-    const length = body === undefined ? [] : [`Content-Length: ${body.length}`];
-    const method = body === undefined ? "GET" : "POST";
-    using asked = await this.begin(method, path, [...lines, ...length], body !== undefined);
-    const { exchange } = asked;
-    // The service may answer before it has read everything, and read nothing after that.
-    const sending = body === undefined ? undefined : exchange.send(body).then(() => exchange.end());
-    const answer = await withTestDeadline(`an answer to ${path}`, exchange.answer());
-    await sending?.catch(() => {});
-    return answer;
-  }
-
-  /** Begins an exchange on a connection of its own, which the caller closes. */
-  async begin(
-    method: string,
-    path: string,
-    lines: readonly string[] = [],
-    hasBody = false,
-  ): Promise<Disposable & { readonly exchange: Exchange }> {
     const conn = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
-    const client = storyClient(conn, this.#protocol);
-    const exchange = await client.begin(method, path, lines, { hasBody });
-    return { exchange, [Symbol.dispose]: () => close(conn) };
+    const length = body === undefined ? [] : [`Content-Length: ${body.length}`];
+    const first = `${body === undefined ? "GET" : "POST"} ${path} HTTP/1.1`;
+    const head = [first, "Host: front.test", "Connection: close", ...lines, ...length];
+    await sendText(conn, `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
+    const text = await withTestDeadline(`an answer to ${path}`, readAllText(conn));
+    close(conn);
+    return parsed(text);
   }
 
   async stop(drainMs = 0): Promise<number> {
@@ -113,16 +92,16 @@ class Front implements AsyncDisposable {
   }
 }
 
-/** Starts a service of a story; `relay` and `protocol` are those of the story. */
-function starter({ relay, protocol }: OnSockets): typeof Front.start {
-  return async (args, files) => {
-    const h2c = protocol === "HTTP/2" ? ["--h2c"] : [];
-    const front = await Front.start([...args, `--relay=${relay}`, ...h2c], files, protocol);
-    const chosen = front.events.filter((event) => event.type === "sockets.chosen");
-    const sockets = relay === "splice" ? "linux" : "deno";
-    assertEquals(chosen.map((event) => event.sockets), [sockets]);
-    return front;
-  };
+/** Runs `run` once for each kind of sockets. */
+function withBothSockets(name: string, run: (start: typeof Front.start) => Promise<void>): void {
+  scenario(name, ({ relay }) =>
+    run(async (args, files) => {
+      const front = await Front.start([...args, `--relay=${relay}`], files);
+      const chosen = front.events.filter((event) => event.type === "sockets.chosen");
+      const sockets = relay === "splice" ? "linux" : "deno";
+      assertEquals(chosen.map((event) => event.sockets), [sockets]);
+      return front;
+    }));
 }
 
 /** Answers with the request; `checks` collects the paths of requests without `X-Real`, which are checks. */
@@ -140,10 +119,9 @@ async function echoesRequest(checks: string[] = [], status: () => number = () =>
 
 const REAL = ["X-Real: 1"];
 
-onBothProtocols(
+withBothSockets(
   "a URL gives base path, host and credentials; the file adds host and headers",
-  async (on) => {
-    const start = starter(on);
+  async (start) => {
     await using up = await echoesRequest();
     {
       await using front = await start([`--primary=http://me:p%40ss@127.0.0.1:${up.port}/app/`]);
@@ -163,10 +141,9 @@ onBothProtocols(
   },
 );
 
-onBothProtocols(
+withBothSockets(
   "--preserve-host and --no-failover-header have their documented effect",
-  async (on) => {
-    const start = starter(on);
+  async (start) => {
     await using up = await echoesRequest();
     const flags = ["--preserve-host", "--no-failover-header"];
     await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
@@ -175,20 +152,19 @@ onBothProtocols(
   },
 );
 
-onBothProtocols("--allow-trace forwards TRACE, which is refused without it", async (on) => {
-  const start = starter(on);
+withBothSockets("--allow-trace forwards TRACE, which is refused without it", async (start) => {
   await using up = await echoesRequest();
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   for (const [flags, status] of [[[], 405], [["--allow-trace"], 200]] as const) {
     await using front = await start([primary, ...flags]);
-    using asked = await front.begin("TRACE", "/", REAL);
-    const answer = await withTestDeadline("an answer", asked.exchange.answer());
-    assertEquals(answer.status, status);
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
+    await sendText(conn, "TRACE / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\nConnection: close\r\n\r\n");
+    assertEquals(parsed(await withTestDeadline("an answer", readAllText(conn))).status, status);
+    close(conn);
   }
 });
 
-onBothProtocols("each service has its own name in Via", async (on) => {
-  const start = starter(on);
+withBothSockets("each service has its own name in Via", async (start) => {
   await using up = await echoesRequest();
   const names = new Set<string>();
   for (let i = 0; i < 2; i++) {
@@ -201,10 +177,9 @@ onBothProtocols("each service has its own name in Via", async (on) => {
   assertEquals(names.size, 2);
 });
 
-onBothProtocols(
+withBothSockets(
   "--max-body limits a request, --check-path and --check-status determine the checks",
-  async (on) => {
-    const start = starter(on);
+  async (start) => {
     const checks: string[] = [];
     await using up = await echoesRequest(checks, () => 302);
     const flags = ["--max-body=10B", "--check-path=/up?x", "--check-status=302"];
@@ -215,8 +190,7 @@ onBothProtocols(
   },
 );
 
-onBothProtocols("a folder and a page serve clients when no server is left", async (on) => {
-  const start = starter(on);
+withBothSockets("a folder and a page serve clients when no server is left", async (start) => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   await Deno.writeTextFile(`${folder}/index.html`, "<p>static");
   await Deno.writeTextFile(`${folder}/sorry.html`, "<p>sorry");
@@ -238,10 +212,9 @@ onBothProtocols("a folder and a page serve clients when no server is left", asyn
   await Deno.remove(folder, { recursive: true });
 });
 
-onBothProtocols(
+withBothSockets(
   "without an upstream, clients are held for --hold and then get --error-page",
-  async (on) => {
-    const start = starter(on);
+  async (start) => {
     const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
     await Deno.writeTextFile(page, "<p>gone for lunch");
     const flags = ["--hold=50ms", `--error-page=${page}`];
@@ -257,10 +230,9 @@ onBothProtocols(
   },
 );
 
-onBothProtocols(
+withBothSockets(
   "an upstream that still answers is used although all checks fail",
-  async (on) => {
-    const start = starter(on);
+  async (start) => {
     await using up = await echoesRequest([], () => 500);
     await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
     await front.event("service.failedOpen");
@@ -268,8 +240,7 @@ onBothProtocols(
   },
 );
 
-onBothProtocols("--response-idle-timeout ends a response that has stopped", async (on) => {
-  const start = starter(on);
+withBothSockets("--response-idle-timeout ends a response that has stopped", async (start) => {
   await using up = await nodeUpstream((request, response) => {
     if (request.headers["x-real"] === undefined) return void response.end();
     response.writeHead(200, { "content-length": 100 }).write("part");
@@ -278,9 +249,11 @@ onBothProtocols("--response-idle-timeout ends a response that has stopped", asyn
     `--primary=http://127.0.0.1:${up.port}`,
     "--response-idle-timeout=300ms",
   ]);
-  using asked = await front.begin("GET", "/", REAL);
-  const answer = await withTestDeadline("the response to be cut", asked.exchange.answer());
-  assertEquals([answer.body, answer.end], ["part", on.cut]);
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
+  await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\n\r\n");
+  const { text } = await withTestDeadline("the response to be cut", readToEnd(conn));
+  close(conn);
+  assertStringIncludes(text, "part");
 });
 
 Deno.test("a file that cannot be read is a configuration error that names the option", async () => {
@@ -317,12 +290,10 @@ tlsTest("--tls-cert and --tls-key serve HTTPS, and neither works alone", async (
     await using front = await Front.start([
       ...[primary, cert, `--tls-key=${tls.keyPath}`, `--relay=${tls.relay}`],
     ]);
-    for (const protocol of [{ http1: true, http2: false }, { http1: false, http2: true }]) {
-      using client = Deno.createHttpClient({ caCerts: [tls.cert], ...protocol });
-      const headers = { "x-real": "1" };
-      const answer = await fetch(`https://localhost:${front.port}/x`, { client, headers });
-      assertEquals((await answer.json()).url, "/x");
-    }
+    using client = Deno.createHttpClient({ caCerts: [tls.cert] });
+    const headers = { "x-real": "1" };
+    const answer = await fetch(`https://localhost:${front.port}/x`, { client, headers });
+    assertEquals((await answer.json()).url, "/x");
   }
   const failed = await Front.start([primary, cert, `--tls-key=${tls.certPath}`]).catch((e) => e);
   assertStringIncludes(failed.message, "it holds no private key (PEM) (from flag --tls-key)");

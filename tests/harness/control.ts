@@ -16,15 +16,25 @@ export class Control implements AsyncDisposable {
     return new Control(await Deno.makeTempDir({ prefix: "failover-control-" }));
   }
 
-  /** `GET /__failover/PATH`. */
-  async get(path: string): Promise<Response> {
-    return await fetch(`http://localhost/__failover/${path}`, { client: this.#client });
+  /** `GET /__failover/PATH`; rejects after `deadlineMs` if there is one. */
+  async get(path: string, deadlineMs?: number): Promise<Response> {
+    return await fetch(`http://localhost/__failover/${path}`, {
+      client: this.#client,
+      ...deadlineMs === undefined ? {} : { signal: AbortSignal.timeout(deadlineMs) },
+    });
   }
 
   /** `POST /__failover/ORDER`: the status and the answer. */
-  readonly order = async (order: string): Promise<readonly [number, Record<string, unknown>]> => {
+  readonly order = async (
+    order: string,
+    deadlineMs?: number,
+  ): Promise<readonly [number, Record<string, unknown>]> => {
     const url = `http://localhost/__failover/${order}`;
-    const response = await fetch(url, { method: "POST", client: this.#client });
+    const response = await fetch(url, {
+      method: "POST",
+      client: this.#client,
+      ...deadlineMs === undefined ? {} : { signal: AbortSignal.timeout(deadlineMs) },
+    });
     return [response.status, await response.json()];
   };
 

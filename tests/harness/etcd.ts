@@ -4,11 +4,12 @@
  */
 import { Child } from "./child.ts";
 import { Folder } from "./folder.ts";
+import { underHosts } from "./hosts.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** The paths of etcd's programs; undefined where they are not installed. `FAILOVER_ETCD` is another etcd to test with. */
-export const ETCD = Deno.env.get("FAILOVER_ETCD") ?? pathOf("etcd");
+/** The paths of etcd's programs; undefined where they are not installed. */
+export const ETCD = pathOf("etcd");
 export const ETCDCTL = pathOf("etcdctl");
 
 function pathOf(program: string): string | undefined {
@@ -33,11 +34,19 @@ export interface EtcdCertificates {
 /** One member of a cluster. */
 export class EtcdMember implements AsyncDisposable {
   readonly #args: readonly string[];
+  readonly #under: readonly string[];
   readonly #log: string[] = [];
   #child: Child | undefined;
 
-  constructor(readonly endpoint: string, args: readonly string[]) {
+  /** `under` is a command that starts the rest of its arguments with its own process id. */
+  constructor(readonly endpoint: string, args: readonly string[], under: readonly string[] = []) {
     this.#args = args;
+    this.#under = under;
+  }
+
+  /** The process id of its last run; undefined if it has ended. */
+  get pid(): number | undefined {
+    return this.#child?.hasEnded === false ? this.#child.pid : undefined;
   }
 
   /** `host:port` of the listener for clients. */
@@ -51,7 +60,8 @@ export class EtcdMember implements AsyncDisposable {
       this.#log.push(line);
       if (this.#log.length > 200) this.#log.shift();
     };
-    this.#child = new Child(ETCD!, { args: this.#args, onOut: take, onErr: take });
+    const [program, ...args] = [...this.#under, ETCD!, ...this.#args];
+    this.#child = new Child(program!, { args, onOut: take, onErr: take });
   }
 
   /** Ends it as a loss of power would. */
@@ -79,12 +89,17 @@ export class EtcdMember implements AsyncDisposable {
 export class EtcdCluster implements AsyncDisposable {
   private constructor(readonly members: readonly EtcdMember[], readonly folder: Folder) {}
 
-  /** Starts `count` members and waits until they answer. `hosts` are the addresses on which they listen. */
+  /**
+   * Starts `count` members and waits until they answer. `hosts` are the addresses on which they listen. `between`
+   * gives the address at which the member `from` finds what `to` listens to on this port of 127.0.0.1; then each member
+   * has an /etc/hosts of its own, and peers have names.
+   */
   static async start(
     count: 1 | 3,
-    { certificates, hosts = [] }: {
+    { certificates, hosts = [], between }: {
       readonly certificates?: EtcdCertificates;
       readonly hosts?: readonly string[];
+      readonly between?: (from: number, to: number, port: number) => string;
     } = {},
   ): Promise<EtcdCluster> {
     const folder = await Folder.make();
@@ -92,22 +107,36 @@ export class EtcdCluster implements AsyncDisposable {
     const places = Array.from({ length: count }, (_, index) => ({
       name: `m${index}`,
       client: `${scheme}://${hosts[index] ?? "127.0.0.1"}:${unusedPort()}`,
-      peer: `http://${hosts[index] ?? "127.0.0.1"}:${unusedPort()}`,
-    }));
-    const all = places.map(({ name, peer }) => `${name}=${peer}`).join(",");
+      listen: `${hosts[index] ?? "127.0.0.1"}:${unusedPort()}`,
+    })).map((place) => {
+      const [host, port] = place.listen.split(":") as [string, string];
+      return { ...place, port: Number(port), peer: between === undefined ? host : place.name };
+    });
+    const peerOf = ({ peer, port }: typeof places[number]) => `http://${peer}:${port}`;
+    const all = places.map((each) => `${each.name}=${peerOf(each)}`).join(",");
     const tls = certificates === undefined ? [] : [
       ...["--cert-file", certificates.cert, "--key-file", certificates.key],
       ...["--client-cert-auth", "--trusted-ca-file", certificates.clientCa],
     ];
-    const members = places.map(({ name, client, peer }) =>
-      new EtcdMember(client, [
+    const under = await Promise.all(places.map((_, from) => {
+      if (between === undefined) return [];
+      const found = places.map(({ name, port }, to) => [
+        name,
+        to === from ? "127.0.0.1" : between(from, to, port),
+      ]);
+      return underHosts(folder, `hosts-${from}`, Object.fromEntries(found));
+    }));
+    const members = places.map((place, index) => {
+      const { name, client, listen } = place;
+      return new EtcdMember(client, [
         ...["--name", name, "--data-dir", folder.at(name), "--logger", "zap"],
         ...["--listen-client-urls", client, "--advertise-client-urls", client],
-        ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+        ...["--listen-peer-urls", `http://${listen}`],
+        ...["--initial-advertise-peer-urls", peerOf(place)],
         ...["--initial-cluster", all, "--heartbeat-interval", "100"],
         ...["--election-timeout", "1000", ...tls],
-      ])
-    );
+      ], under[index]);
+    });
     const cluster = new EtcdCluster(members, folder);
     for (const member of members) member.start();
     if (certificates === undefined) await cluster.answers();

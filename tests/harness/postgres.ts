@@ -34,7 +34,11 @@ function commandLine(program: string, args: readonly string[]): [string, string[
   return asPostgres(`${POSTGRES_BIN}/${program}`, args);
 }
 
-async function run(program: string, args: readonly string[]): Promise<string[]> {
+/** Runs a program of PostgreSQL to its end; resolves with the lines of its output, rejects if it fails. */
+export async function runPostgresProgram(
+  program: string,
+  args: readonly string[],
+): Promise<string[]> {
   const [command, all] = commandLine(program, args);
   const [output, complaints]: [string[], string[]] = [[], []];
   await using child = new Child(command, {
@@ -68,7 +72,7 @@ export class Postgres implements Named, AsyncDisposable {
 
   /** A server that has no standby. `data` must not exist yet; `settings` are further ones (`name=value`). */
   static async alone(data: string, settings: readonly string[] = []): Promise<Postgres> {
-    await run("initdb", [
+    await runPostgresProgram("initdb", [
       "-D",
       data,
       "--auth=trust",
@@ -84,7 +88,7 @@ export class Postgres implements Named, AsyncDisposable {
   /** A primary whose commits wait until a standby has them as well. `data` must not exist yet. */
   static async primary(data: string): Promise<Postgres> {
     const args = ["-D", data, "--auth=trust", "--username=postgres", "--no-sync", "--no-locale"];
-    await run("initdb", args);
+    await runPostgresProgram("initdb", args);
     await Deno.writeTextFile(`${data}/postgresql.auto.conf`, "synchronous_standby_names = '*'\n");
     const server = new Postgres(data);
     await server.start();
@@ -98,7 +102,16 @@ export class Postgres implements Named, AsyncDisposable {
     settings: readonly string[] = [],
   ): Promise<Postgres> {
     const from = `host=127.0.0.1 port=${primary.port} user=postgres`;
-    await run("pg_basebackup", ["-D", data, "-d", from, "-c", "fast", "-R", "--no-sync"]);
+    await runPostgresProgram("pg_basebackup", [
+      "-D",
+      data,
+      "-d",
+      from,
+      "-c",
+      "fast",
+      "-R",
+      "--no-sync",
+    ]);
     const server = new Postgres(data, settings);
     await server.start();
     return server;
@@ -109,6 +122,15 @@ export class Postgres implements Named, AsyncDisposable {
     const server = new Postgres(data, settings);
     await server.start(/listening on IPv4/);
     return server;
+  }
+
+  /** A server on data that is there already, which does not run yet. */
+  static prepared(data: string, settings: readonly string[]): Postgres {
+    return new Postgres(data, settings);
+  }
+
+  get isRunning(): boolean {
+    return this.#child?.hasEnded === false;
   }
 
   /** Starts the server on the data it has; resolves when it takes connections, or when it logs a line of this kind. */
@@ -146,7 +168,7 @@ export class Postgres implements Named, AsyncDisposable {
   /** Runs SQL as the superuser; resolves with the rows, columns separated by `|`. */
   async sql(text: string): Promise<string[]> {
     const url = `postgresql://postgres@${this.name}/postgres`;
-    return await run("psql", [
+    return await runPostgresProgram("psql", [
       "--no-psqlrc",
       "-qAt",
       "-v",

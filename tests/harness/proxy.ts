@@ -45,6 +45,8 @@ export type Logged<T extends Event["type"]> = Omit<EventOf<T>, "type"> & {
   readonly message: string;
   /** The number of the line in the log, from 0. */
   readonly index: number;
+  /** When this process read it: the clock of the proxy may jump. In milliseconds since 1970. */
+  readonly readAt: number;
 };
 
 /** The fields that a line must have; a pattern stands for any text that it matches. */
@@ -111,11 +113,16 @@ export class Proxy implements AsyncDisposable {
 
   #read(line: string): void {
     if (line.startsWith("{")) {
-      this.#events.push({ ...JSON.parse(line), index: this.log.length });
+      this.#events.push({ ...JSON.parse(line), index: this.log.length, readAt: Date.now() });
     }
     this.log.push(line);
     this.#newLine.resolve();
     this.#newLine = Promise.withResolvers();
+  }
+
+  /** All lines so far that are events. */
+  get allEvents(): readonly Logged<Event["type"]>[] {
+    return this.#events;
   }
 
   /** All lines of one kind so far. */

@@ -4,7 +4,7 @@ import { ask, connectTo } from "./client.ts";
 import { type CommandRun, runCommand } from "./command.ts";
 import { Control } from "./control.ts";
 import type { LineConn } from "./line_conn.ts";
-import { Proxy, type ProxyOptions } from "./proxy.ts";
+import { Proxy } from "./proxy.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 
 /** The options of a file, by their names in it. */
@@ -58,22 +58,14 @@ export class AskingSession implements Disposable {
   }
 }
 
-/** What a proxy runs in, as `ProxyOptions` has it. */
-type Surroundings = Pick<ProxyOptions, "env" | "main" | "under">;
-
 /** A proxy, its file and its control socket. */
 export class ReloadedProxy extends Proxy {
   readonly #control: Control;
   readonly #file: string;
   readonly #args: readonly string[];
 
-  constructor(
-    control: Control,
-    file: string,
-    args: readonly string[],
-    { env = {}, main, under }: Surroundings,
-  ) {
-    super(args, { ...env, FAILOVER_CONTROL: control.path }, "", main, under);
+  constructor(control: Control, file: string, args: readonly string[], main?: string) {
+    super(args, { FAILOVER_CONTROL: control.path }, "", main);
     this.#control = control;
     this.#file = file;
     this.#args = args;
@@ -127,18 +119,18 @@ export class ReloadedProxy extends Proxy {
   }
 }
 
-/** Starts the proxy with these options in its file. */
+/** Starts the proxy with these options in its file. `main` replaces its program. */
 export async function startReloaded(
   options: FileOptions,
-  { flags = [], ...surroundings }: Surroundings & { readonly flags?: readonly string[] } = {},
+  { flags = [], main }: { readonly flags?: readonly string[]; readonly main?: string } = {},
 ): Promise<ReloadedProxy> {
   const control = await Control.make();
   const file = `${control.path}.yaml`;
   await Deno.writeTextFile(file, textOf(options));
-  return new ReloadedProxy(control, file, ["--config", file, ...flags], surroundings);
+  return new ReloadedProxy(control, file, ["--config", file, ...flags], main);
 }
 
-export function textOf({ services, ...rest }: FileOptions): string {
+function textOf({ services, ...rest }: FileOptions): string {
   const all = Object.entries((services ?? {}) as Record<string, FileOptions>)
     .map(([name, service]) => [name, { ...QUICK_SERVICE, ...service }]);
   const options = { ...QUICK, ...rest };
