@@ -187,7 +187,7 @@ async function serve(
   const { drainTimeout } = config.process;
   const { events } = reports;
   await using programs = new Programs(realClock, orders.stopNow);
-  await using threads = startThreads(config.services, workersOf(config), events.scope(""));
+  await using threads = await startThreads(config.services, workersOf(config), events.scope(""));
   const lost = inherited && await inheritState(inherited, state, threads);
   if (lost !== undefined) return { exitCode: 2, lines: lost };
   const fleet = await fleetOf(config, shared, { programs, threads });

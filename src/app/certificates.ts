@@ -7,7 +7,7 @@ import { inFileTime } from "../base/file_time.ts";
 import type { Publish } from "../events/events.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import type { HttpsSettings } from "../gateway/listen.ts";
-import { TICKET_KEYS_BYTES } from "../linux/tls_server.ts";
+import { newTicketKeys } from "../linux/ticket_keys.ts";
 
 /** What the options name. */
 export interface CertificatePaths {
@@ -37,11 +37,6 @@ export class PairError extends Error {
 const PAIRS_MAX = 10_000;
 /** How often the files are read, in milliseconds. */
 const POLL_MS = 10_000;
-
-/** New keys for tickets. */
-export function newTicketKeys(): Uint8Array<ArrayBuffer> {
-  return crypto.getRandomValues(new Uint8Array(TICKET_KEYS_BYTES));
-}
 
 /**
  * The pairs of files. In a folder, `NAME.crt` or `NAME.pem` has its key in `NAME.key` or holds it itself; files

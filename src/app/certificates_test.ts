@@ -5,14 +5,9 @@ import { inTempFolder } from "../base/testing/temp_folder.ts";
 import type { Event } from "../events/events.ts";
 import type { HttpsSettings } from "../gateway/listen.ts";
 import { Authority } from "../linux/testing/authority.ts";
+import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { opensslTest } from "../linux/testing/tls_pair.ts";
-import {
-  type CertificatePaths,
-  CertificateWatch,
-  findPairs,
-  newTicketKeys,
-  PairError,
-} from "./certificates.ts";
+import { type CertificatePaths, CertificateWatch, findPairs, PairError } from "./certificates.ts";
 import { certificatesObjection } from "./openssl.ts";
 
 const MARK = { cert: "-----BEGIN CERTIFICATE-----\n", key: "-----BEGIN EC PRIVATE KEY-----\n" };

@@ -27,12 +27,12 @@ async function tlsErrorOf(service: ServiceConfig): Promise<string | undefined> {
   const { tlsCert, clientCa, upstreamCert } = service;
   const asksMuch = (tlsCert?.length ?? 0) > 1 || clientCa !== undefined ||
     upstreamCert !== undefined;
-  return asksMuch ? (await import("./transport.ts")).tlsOptionError(service) : undefined;
+  return asksMuch ? await (await import("./transport.ts")).tlsOptionError(service) : undefined;
 }
 
 async function unsupportedReasonOf(service: ServiceConfig): Promise<string | undefined> {
   if (service.mode === "http") {
-    return (await import("./transport.ts")).socketsUnsupportedReason(service);
+    return await (await import("./transport.ts")).socketsUnsupportedReason(service);
   }
   return (await import("./threads.ts")).unsupportedReason();
 }

@@ -74,7 +74,7 @@ export async function plansOf(
 /** Loads only the code of the service's mode. */
 export async function starterFor(config: ServiceConfig, env: StartVariables): Promise<Starter> {
   if (config.mode === "tcp") return (await import("./tcp_service.ts")).tcpStarter(config, env);
-  return (await import("./http_service.ts")).httpStarter(config);
+  return await (await import("./http_service.ts")).httpStarter(config);
 }
 
 /** The services that run, and those that end. */
@@ -123,7 +123,9 @@ export class Fleet {
     for (const warning of warnings) publish({ type: "config.warned", warning });
     const service = await Supervisor.start(starter, {
       ...parts,
-      threads: mayRunIn(threads, config) ? threads : { ...NO_THREADS, unsupportedReason: LATE },
+      threads: await mayRunIn(threads, config)
+        ? threads
+        : { ...NO_THREADS, unsupportedReason: LATE },
       memory: state.memory(name) ?? new ProcessMemory(inherited?.memory(name)),
       ...inherited === undefined ? {} : { mayBegin: inherited.mayBegin },
       publish,

@@ -190,7 +190,7 @@ class HttpInThreads implements Service {
     }, before.checked);
     const list = next.checked.map(({ upstream }) => upstream);
     errors.push(
-      ...socketRefusals(before.config, config),
+      ...await socketRefusals(before.config, config),
       ...portRefusals(before.config, config),
       ...refusalsOf(this.#control, config, this.#tables, list),
     );

@@ -156,7 +156,7 @@ class HttpOnMain implements Service {
       page: files.errorPage ?? DEFAULT_PAGE,
       mayGoAhead: mayGoAheadOf(config),
     }, before.upstreams);
-    const refused = severalCertificates(files, config) ?? tlsOptionError(config);
+    const refused = severalCertificates(files, config) ?? await tlsOptionError(config);
     errors.push(
       ...refused === undefined ? [] : [refused],
       ...portRefusals(before.config, config),

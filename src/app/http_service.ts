@@ -17,11 +17,11 @@ import { checkDescriptors } from "./shares.ts";
 import { chooseSockets, socketsUnsupportedReason } from "./transport.ts";
 
 /** An HTTP service that can be started. */
-export function httpStarter(config: HttpConfig): Starter {
+export async function httpStarter(config: HttpConfig): Promise<Starter> {
   return {
     listenOption: "listen",
     listensOn: formatAddress(config.listen),
-    need: needOf(config),
+    need: await needOf(config),
     tryListen: () => tryBind(config.listen),
     start: (context) => start(config, context),
   };
@@ -42,9 +42,7 @@ const REDIRECT_DESCRIPTORS = 256;
  * A client, its upstream, and a kept connection to the upstream that was active before; with PROXY protocol headers
  * over Deno's TLS also both ends of a connection to the TLS listener.
  */
-function needOf(
-  config: HttpConfig,
-): Need {
+async function needOf(config: HttpConfig): Promise<Need> {
   const { primary, backup, checkHost, maxConnections, tlsCert, acceptProxy } = config;
   const upstreams = [primary, ...backup ?? []];
   const kind = tlsCert === undefined ? "plain" : "tls";
@@ -52,7 +50,7 @@ function needOf(
   const redirects = config.redirectHttp === undefined ? 0 : REDIRECT_DESCRIPTORS;
   const fixed = SERVICE_DESCRIPTORS + MORE_DESCRIPTORS[kind] + checks + redirects;
   // Connections whose header has not come yet, and those to the TLS listener.
-  const isDenos = kind === "tls" && socketsUnsupportedReason(config) !== undefined;
+  const isDenos = kind === "tls" && await socketsUnsupportedReason(config) !== undefined;
   const more = acceptProxy === "none" ? 0 : isDenos ? 3 : 1;
   const each = 3 + more + MORE_EACH[kind];
   return { asked: maxConnections, each, fixed };
@@ -72,7 +70,7 @@ async function startService(
   const { found: files, errors } = await readHttpFiles(config, context.clock);
   // They were valid when the process started, but may have changed before a restart of the service.
   if (errors.length > 0) return errors.join("; ");
-  const sockets = chooseSockets(config, context);
+  const sockets = await chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
   const mayGoAhead = mayGoAheadOf(config);
   const page = files.errorPage ?? DEFAULT_PAGE;

@@ -44,10 +44,9 @@ export class Inherited {
    */
   async memories(stateDir: string | undefined): Promise<InheritedState> {
     const texts = await this.#takeover.ready();
-    const offsetMs = realClock.wall() - realClock.now();
     const memories = new Map<string, Memory>();
     for (const [service, text] of texts) {
-      const memory = memoryFrom(service, text, offsetMs);
+      const memory = memoryFrom(service, text, realClock);
       if (typeof memory === "string") {
         throw new TakeoverFailed([`what service ${service} remembers cannot be read: ${memory}`]);
       }

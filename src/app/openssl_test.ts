@@ -3,7 +3,7 @@ import { realClock } from "../base/clock.ts";
 import { Authority } from "../linux/testing/authority.ts";
 import { hasSystemStore } from "../linux/system_store.ts";
 import { opensslTest } from "../linux/testing/tls_pair.ts";
-import { newTicketKeys } from "./certificates.ts";
+import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { certificatesObjection, dialTlsOf, opensslSockets } from "./openssl.ts";
 
 opensslTest(

@@ -24,11 +24,12 @@ export function refusalsOf(
 const SPOKEN = ["primary", "backup", "tlsCert", "tlsKey"] as const;
 
 /** Why a service in threads would need other sockets. */
-export function socketRefusals(
+export async function socketRefusals(
   before: HttpConfig,
   after: HttpConfig,
-  reason = socketsUnsupportedReason(after),
-): string[] {
+  knownReason?: string,
+): Promise<string[]> {
+  const reason = knownReason ?? await socketsUnsupportedReason(after);
   return reason === undefined ? [] : [spokenLine(before, after, reason)];
 }
 

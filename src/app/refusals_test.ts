@@ -16,11 +16,11 @@ Deno.test("a port that is open cannot begin to speak HTTPS, nor end", () => {
   assertEquals(portRefusals(secure, plain).length, 1);
 });
 
-Deno.test("a service in threads cannot change to an upstream that needs other sockets", () => {
+Deno.test("a service in threads cannot change to an upstream that needs other sockets", async () => {
   const plain = httpOf(PLAIN);
-  assertEquals(socketRefusals(plain, httpOf(["--primary", "http://c.example"])), []);
+  assertEquals(await socketRefusals(plain, httpOf(["--primary", "http://c.example"])), []);
   const secure = httpOf(["--primary", "https://c.example"]);
-  const [line] = socketRefusals(plain, secure, "there is no OpenSSL");
+  const [line] = await socketRefusals(plain, secure, "there is no OpenSSL");
   assertEquals(
     line,
     "Cannot change primary and backup of service http while it runs: there is no OpenSSL; that needs a restart (from flag --primary)",

@@ -2,7 +2,7 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { httpOf } from "../config/testing/config.ts";
 import { Authority } from "../linux/testing/authority.ts";
 import { opensslTest } from "../linux/testing/tls_pair.ts";
-import { newTicketKeys } from "./certificates.ts";
+import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { type ServiceTls, serviceTls } from "./service_tls.ts";
 
 const FILES = {

@@ -5,7 +5,6 @@ import type { Config, HttpConfig, ServiceConfig } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import { usableCores } from "../linux/cores.ts";
 import { ProcessLibc } from "../linux/process_libc.ts";
-import { tlsUnsupportedReason } from "../linux/tls_unsupported_reason.ts";
 import { HTTP } from "./http_messages.ts";
 import { ThreadGroup } from "../threads/thread_group.ts";
 import { threadsUnsupportedReason } from "../threads/unsupported_reason.ts";
@@ -48,12 +47,13 @@ export function unsupportedReason(): string | undefined {
 }
 
 /** Starts as many threads as asked for, if a service needs them and they can run here. */
-export function startThreads(
+export async function startThreads(
   services: readonly ServiceConfig[],
   asked: number,
   publish: Publish,
-): Threads {
-  const kinds = [...new Set(services.map(kindOf).filter((kind) => kind !== undefined))];
+): Promise<Threads> {
+  const needed = await Promise.all(services.map(kindOf));
+  const kinds = [...new Set(needed.filter((kind) => kind !== undefined))];
   const reason = kinds.length === 0 ? undefined : unsupportedReason();
   const group = kinds.length === 0 || reason !== undefined
     ? undefined
@@ -86,21 +86,28 @@ function giveBackLater(): () => void {
 }
 
 /** False for a service that these threads cannot serve, because there was none of its kind when they started. */
-export function mayRunIn({ group, kinds }: Threads, config: ServiceConfig): boolean {
-  const kind = kindOf(config);
+export async function mayRunIn(
+  { group, kinds }: Threads,
+  config: ServiceConfig,
+): Promise<boolean> {
+  const kind = await kindOf(config);
   return group === undefined || kind === undefined || kinds.includes(kind);
 }
 
 /** The kind of the service's shards; undefined if the main thread serves it. */
-function kindOf(config: ServiceConfig): string | undefined {
+async function kindOf(config: ServiceConfig): Promise<string | undefined> {
   if (config.relay === "stream") return undefined;
   if (config.mode === "tcp") return "tcp";
-  return tlsReasonOf(config) === undefined ? HTTP : undefined;
+  return await tlsReasonOf(config) === undefined ? HTTP : undefined;
 }
 
-/** Why the threads cannot speak the TLS that a service needs; undefined if it needs none or they can. */
-export function tlsReasonOf(config: HttpConfig): string | undefined {
-  return speaksTls(config) ? tlsUnsupportedReason() : undefined;
+/**
+ * Why the threads cannot speak the TLS that a service needs; undefined if it needs none or they can. The code for TLS
+ * is loaded only for a service that needs it.
+ */
+export async function tlsReasonOf(config: HttpConfig): Promise<string | undefined> {
+  if (!speaksTls(config)) return undefined;
+  return (await import("../linux/tls_unsupported_reason.ts")).tlsUnsupportedReason();
 }
 
 /** True if a client or an upstream is spoken to over TLS. */

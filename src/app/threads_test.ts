@@ -19,7 +19,7 @@ Deno.test("TLS on either side keeps a service from the threads", () => {
 
 Deno.test("no threads are started for services that need none", async () => {
   const { services } = configOf([...TCP, "--relay", "stream"]);
-  await using threads = startThreads(services, 2, () => {});
+  await using threads = await startThreads(services, 2, () => {});
   assertEquals([threads.group, threads.descriptors], [undefined, 0]);
   assertEquals([NO_THREADS.group, NO_THREADS.asked], [undefined, 1]);
 });

@@ -14,11 +14,11 @@ import { type Threads, tlsReasonOf, unsupportedReason } from "./threads.ts";
  * Returns the threads whose sockets are those of Linux, or the sockets of Deno; an error line if `--relay splice`
  * demands those of Linux and they cannot be used.
  */
-export function chooseSockets(
+export async function chooseSockets(
   config: HttpConfig,
   { publish, threads }: { readonly publish: Publish; readonly threads: Threads },
-  tlsReason = tlsReasonOf(config),
-): Sockets | ThreadGroup | string {
+  tlsReasonKnown?: string,
+): Promise<Sockets | ThreadGroup | string> {
   const portable = (reason: string) => {
     const refused = beyondDeno(config, reason);
     if (refused !== undefined) return refused;
@@ -27,7 +27,7 @@ export function chooseSockets(
   };
   if (config.relay === "stream") return portable("it was asked for");
   const { group } = threads;
-  const reason = unsupportedReason() ?? tlsReason ??
+  const reason = unsupportedReason() ?? tlsReasonKnown ?? await tlsReasonOf(config) ??
     (group === undefined ? "there are no threads for them" : undefined);
   if (reason !== undefined && config.relay === "splice") {
     return `Cannot use the relay engine splice: ${reason} (from ${config.origins.relay})`;
@@ -41,14 +41,14 @@ export function chooseSockets(
 }
 
 /** Why an HTTP service cannot use the sockets of Linux; undefined if it can. */
-export function socketsUnsupportedReason(config: HttpConfig): string | undefined {
-  return unsupportedReason() ?? tlsReasonOf(config);
+export async function socketsUnsupportedReason(config: HttpConfig): Promise<string | undefined> {
+  return unsupportedReason() ?? await tlsReasonOf(config);
 }
 
 /** The error line for an option of TLS that the sockets of a service cannot do; undefined if there is none. */
-export function tlsOptionError(config: HttpConfig): string | undefined {
+export async function tlsOptionError(config: HttpConfig): Promise<string | undefined> {
   if (config.relay === "stream") return beyondDeno(config, "it was asked for");
-  const reason = socketsUnsupportedReason(config);
+  const reason = await socketsUnsupportedReason(config);
   return reason === undefined ? undefined : beyondDeno(config, reason);
 }
 

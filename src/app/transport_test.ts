@@ -19,14 +19,15 @@ const TLS: readonly (readonly string[])[] = [
 /** Replaces threads that run. */
 const THREADS = { ...NO_THREADS, group: {} as ThreadGroup };
 
-function choose(args: readonly string[], tlsReason?: string) {
+async function choose(args: readonly string[], tlsReason?: string) {
   const events: Event[] = [];
   const publish = (event: Event) => void events.push(event);
-  return { sockets: chooseSockets(httpOf(args), { publish, threads: THREADS }, tlsReason), events };
+  const sockets = await chooseSockets(httpOf(args), { publish, threads: THREADS }, tlsReason);
+  return { sockets, events };
 }
 
-Deno.test("stream uses Deno's sockets on every system", () => {
-  const { sockets, events } = choose([...PLAIN, "--relay=stream"]);
+Deno.test("stream uses Deno's sockets on every system", async () => {
+  const { sockets, events } = await choose([...PLAIN, "--relay=stream"]);
   assert(sockets === denoSockets);
   assertEquals(events, [
     { type: "sockets.chosen", sockets: "deno", reason: "it was asked for" },
@@ -42,37 +43,37 @@ for (
   Deno.test({
     name: `${engine} uses the kernel's sockets if there is no TLS`,
     ...onLinux,
-    fn() {
-      const { sockets, events } = choose([...PLAIN, `--relay=${engine}`]);
+    async fn() {
+      const { sockets, events } = await choose([...PLAIN, `--relay=${engine}`]);
       assert(sockets === THREADS.group);
       assertEquals(events, [{ type: "sockets.chosen", sockets: "linux", reason: reason! }]);
     },
   });
 }
 
-Deno.test("auto uses Deno's sockets if there is TLS and no OpenSSL, and reports why", () => {
+Deno.test("auto uses Deno's sockets if there is TLS and no OpenSSL, and reports why", async () => {
   for (const args of TLS) {
-    const { sockets, events } = choose(args, "there is no OpenSSL");
+    const { sockets, events } = await choose(args, "there is no OpenSSL");
     assert(sockets === denoSockets, args.join(" "));
     const reason = "those of Linux cannot be used: there is no OpenSSL";
     assertEquals(events, [{ type: "sockets.chosen", sockets: "deno", reason }]);
   }
 });
 
-Deno.test("splice, if it is required and there is TLS without OpenSSL, is an error that names the option", () => {
+Deno.test("splice, if it is required and there is TLS without OpenSSL, is an error that names the option", async () => {
   for (const args of TLS) {
     const reason = "there is no OpenSSL";
-    const { sockets, events } = choose([...args, "--relay=splice"], reason);
+    const { sockets, events } = await choose([...args, "--relay=splice"], reason);
     assertEquals(sockets, `Cannot use the relay engine splice: ${reason} (from flag --relay)`);
     assertEquals(events, []);
   }
 });
 
-opensslTest("with OpenSSL a service with TLS uses the kernel's sockets as well", () => {
-  for (const args of TLS) assert(choose(args).sockets === THREADS.group, args.join(" "));
+opensslTest("with OpenSSL a service with TLS uses the kernel's sockets as well", async () => {
+  for (const args of TLS) assert((await choose(args)).sockets === THREADS.group, args.join(" "));
 });
 
-Deno.test("what Deno's TLS cannot do is refused in one line that names the option", () => {
+Deno.test("what Deno's TLS cannot do is refused in one line that names the option", async () => {
   const why = "and they are used: it was asked for";
   const cases: [string[], string][] = [
     [["--tls-cert=a,b", "--tls-key=c,d"], `several certificates|tls-cert`],
@@ -81,7 +82,7 @@ Deno.test("what Deno's TLS cannot do is refused in one line that names the optio
   ];
   for (const [args, words] of cases) {
     const [what, flag] = words.split("|");
-    const { sockets, events } = choose([...PLAIN, ...args, "--relay=stream"]);
+    const { sockets, events } = await choose([...PLAIN, ...args, "--relay=stream"]);
     const line =
       `Cannot use ${what}: the sockets of Deno cannot do that, ${why} (from flag --${flag})`;
     assertEquals([sockets, events], [line, []]);
@@ -89,8 +90,8 @@ Deno.test("what Deno's TLS cannot do is refused in one line that names the optio
 });
 
 if (Deno.build.os !== "linux") {
-  Deno.test("on other systems auto uses Deno's sockets, and splice is an error", () => {
-    assert(choose(PLAIN).sockets === denoSockets);
-    assertEquals(typeof choose([...PLAIN, "--relay=splice"]).sockets, "string");
+  Deno.test("on other systems auto uses Deno's sockets, and splice is an error", async () => {
+    assert((await choose(PLAIN)).sockets === denoSockets);
+    assertEquals(typeof (await choose([...PLAIN, "--relay=splice"])).sockets, "string");
   });
 }

@@ -24,6 +24,7 @@ import { ordersText, type Seen, seenText } from "./keys.ts";
 import { DecisionStore } from "./decision_store.ts";
 import { OrderPost } from "./order_post.ts";
 import { Session } from "./session.ts";
+import { StandingOrders } from "./standing_orders.ts";
 import { TrafficWatch } from "./traffic_watch.ts";
 import { WatchKeeper } from "./watch_keeper.ts";
 import { viewOf, viewText } from "./cluster_view.ts";
@@ -45,6 +46,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   readonly #session: Session;
   readonly #post: OrderPost;
   readonly #decisions: DecisionStore;
+  readonly #orders: StandingOrders;
   readonly #traffic: TrafficWatch;
   readonly #differences: DifferenceLog;
   readonly #stop = new AbortController();
@@ -98,11 +100,17 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
       nextRound: () => this.#nextRound(),
       reason: () => this.#reason,
     });
+    this.#orders = new StandingOrders({
+      ...{ etcd, clock, instance, service, session: this.#session, keptMs: ttlS * 1_000 },
+      nextRound: () => this.#nextRound(),
+      mayCome: () => this.#session.leads && !this.#stop.signal.aborted,
+      whyNot: () => this.#reason ?? this.#decisions.whyNotLeading(),
+    });
     this.#post = new OrderPost({
       ...{ etcd, clock, instance },
       lease: () => this.#session.lease,
       leads: () => this.#session.leads,
-      carryOut: (...order) => service.order(...order),
+      carryOut: (...order) => this.#orders.carryOut(...order),
     });
   }
 
@@ -184,7 +192,11 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     onOutcome: (outcome: OrderOutcome) => void,
   ): boolean {
     if (order.name === "hold" || order.name === "release") return false;
-    if (this.#isAlone || this.#session.leads) return false;
+    if (this.#isAlone) return false;
+    if (this.#session.leads) {
+      this.#orders.carryOut(order, source, onOutcome);
+      return true;
+    }
     const by = `${source.by} at ${this.#settings.instance}`;
     this.#post.send(order, { ...source, by }, onOutcome);
     return true;
@@ -228,7 +240,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
       this.#show();
       this.#differences.look(proxiesOf(stored.seen, this.#seen()));
       await this.#post.look(stored);
-      await this.#keepOrders();
+      if (this.#view?.role === "leads" && await this.#orders.keep()) this.#look();
       return Math.max(0, this.#session.renewAt - this.#clock.now());
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
@@ -375,19 +387,5 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
       await this.#pause(until - this.#clock.now(), this.#roundEnded.promise);
       if (this.#stop.signal.aborted) return;
     }
-  }
-
-  /** Stores the orders that stand, so that they are those of all proxies, also after the end of this one. */
-  async #keepOrders(): Promise<void> {
-    const { leads, stored } = this.#session;
-    if (!leads || this.#view?.role !== "leads") return;
-    const { paused, drained, pinned } = this.#service.state();
-    const value = ordersText({ paused, drained, pinned });
-    const known = stored?.orders;
-    const isEmpty = paused === undefined && drained.size === 0 && pinned === undefined;
-    if (known === undefined ? isEmpty : ordersText(known) === value) return;
-    const condition = { key: "leader", value: this.#settings.instance };
-    await this.#etcd.transact([condition], [{ put: "orders", value }]);
-    this.#look();
   }
 }

@@ -61,7 +61,6 @@ export class DecisionStore {
   async store(decision: Decision): Promise<string | undefined> {
     const { session, etcd, instance, failed, nextRound } = this.#ports;
     const { clock, triesMs } = this.#ports;
-    const value = decisionText(decision);
     const until = clock.now() + triesMs;
     while (await this.isLeading()) {
       if (clock.now() > until) return `etcd does not store it: ${this.#trouble}`;
@@ -73,7 +72,7 @@ export class DecisionStore {
         const result = await etcd.transact([
           { key: "leader", value: instance },
           { key: "decision", modRevision: revision },
-        ], [{ put: "decision", value }]);
+        ], [{ put: "decision", value: decisionText(decision) }]);
         if (result.succeeded) return this.#stored(decision, result.revision);
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
@@ -83,7 +82,7 @@ export class DecisionStore {
       await nextRound();
       const { stored } = session;
       if (stored?.decision === undefined) continue;
-      if (decisionText(stored.decision) === value) {
+      if (isSame(stored.decision, decision)) {
         return this.#stored(decision, stored.decisionRevision);
       }
       if (stored.decisionRevision > revision) return already(stored.decision);
@@ -102,10 +101,18 @@ export class DecisionStore {
   /** Why the last call to store something failed. */
   #trouble = "";
 
-  /** The revision of the decision that this proxy knows. */
+  /** The revision of the decision that this proxy knows: as it was read, or as it was stored after that. */
   get #revision(): number {
-    return Math.max(this.#ports.session.stored?.decisionRevision ?? 0, this.#newest);
+    const { revision, decisionRevision } = this.#ports.session.stored ??
+      { revision: 0, decisionRevision: 0 };
+    return revision >= this.#newest ? decisionRevision : this.#newest;
   }
+}
+
+/** Whether both are the same decision, which one proxy makes once. */
+function isSame(one: Decision, other: Decision): boolean {
+  const { epoch, phase, to, by } = other;
+  return one.epoch === epoch && one.phase === phase && one.to === to && one.by === by;
 }
 
 function already({ epoch, by }: Decision): string {

@@ -61,3 +61,29 @@ Deno.test("a proxy whose clock jumps asks etcd before it decides", async () => {
   await members.pass(3_000);
   assert("fence" in await members.settle(p1.coordinator.decide(promotion(2))));
 });
+
+Deno.test("an end whose answer is lost is found as well", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  await members.settle(p1.coordinator.decide(promotion(1)));
+  members.etcd.onChange = (key) => {
+    if (key !== "decision") return;
+    members.cut.add("p1");
+    members.clock.after(2_000, () => members.cut.delete("p1"));
+  };
+  const { id: _, ...end } = promotion(1);
+  assertEquals(await members.settle(p1.coordinator.conclude(end)), undefined);
+});
+
+Deno.test("a decision that somebody has removed does not hinder the next one", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const first = await members.settle(p1.coordinator.decide(promotion(1)));
+  members.etcd.keys.delete("decision");
+  members.etcd.revision++;
+  await members.pass(3_000);
+  const next = await members.settle(p1.coordinator.decide(promotion(2)));
+  assert("fence" in first && "fence" in next && next.fence! > first.fence!);
+});

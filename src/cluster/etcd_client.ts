@@ -16,6 +16,16 @@ import {
   type Reading,
   type TxnResult,
 } from "./etcd.ts";
+import {
+  type AnswerFields,
+  asEtcdError,
+  type EtcdFailure,
+  failureOf,
+  headerOf,
+  isTokenOver,
+  mayPass,
+  refusal,
+} from "./answer.ts";
 import { decode64, encode64, numberIn, objectIn, prefixEnd, textIn } from "./gateway_json.ts";
 import { Freshness, type Mark } from "./freshness.ts";
 
@@ -53,20 +63,14 @@ export interface EtcdSettings {
   readonly callMs: number;
 }
 
-/** gRPC status codes (grpc.github.io, "Status codes and their use in gRPC"). */
-const NOT_FOUND = 5;
-const UNAUTHENTICATED = 16;
-/** Answers of an endpoint that has no leader, is starting, or was too slow: another one may do better. */
-const NOT_NOW = new Set([1, 4, 8, 13, 14]);
-/** etcd says so of a token that has expired, with a code that it shares with other errors. */
-const TOKEN_IS_OVER = /invalid auth token|auth.*revision|user name is empty/;
-
 /** Shortest time between two readings of the files of certificates, in milliseconds. */
 const REREAD_MS = 10_000;
 
-interface Failure {
-  readonly code: number;
-  readonly message: string;
+/** What one endpoint answered. */
+interface Answer {
+  readonly answer: AnswerFields;
+  /** Set if it is an error. */
+  readonly failure: EtcdFailure | undefined;
 }
 
 /** One client for one prefix. Calls may overlap. Dispose it to close its connections. */
@@ -199,7 +203,7 @@ export class EtcdClient implements Etcd, Disposable {
     path: string,
     body: object,
     mayRepeat: boolean,
-  ): Promise<Readonly<Record<string, unknown>>> {
+  ): Promise<AnswerFields> {
     const reasons: string[] = [];
     let hasRenewed = false;
     for (let tries = 0; tries < this.#settings.endpoints.length;) {
@@ -207,17 +211,15 @@ export class EtcdClient implements Etcd, Disposable {
       try {
         const token = await this.#login(endpoint);
         const sent = path.startsWith("kv/") ? this.#fresh.mark : undefined;
-        const answer = await this.#call(endpoint, path, body, token);
-        const failure = failureOf(answer);
+        const { answer, failure } = await this.#call(endpoint, path, body, token);
         if (failure === undefined) return this.#checked(endpoint, answer, sent);
-        const isTokenOver = failure.code === UNAUTHENTICATED || TOKEN_IS_OVER.test(failure.message);
-        if (isTokenOver && this.#settings.user !== undefined && !hasRenewed) {
+        if (isTokenOver(failure) && this.#settings.user !== undefined && !hasRenewed) {
           // Nothing was done without a valid token.
           hasRenewed = true;
           this.#token = undefined;
           continue;
         }
-        if (!NOT_NOW.has(failure.code)) throw refusal(failure);
+        if (!mayPass(failure)) throw refusal(failure);
         reasons.push(`${endpoint}: ${failure.message}`);
       } catch (error) {
         if (error instanceof EtcdError && error.kind !== "unreachable") throw error;
@@ -228,6 +230,8 @@ export class EtcdClient implements Etcd, Disposable {
       if (!mayRepeat) break;
     }
     this.#rereadFiles();
+    // Some versions close the connection of a token that has expired, and say nothing.
+    this.#token = undefined;
     throw new EtcdError("unreachable", reasons.join("; "));
   }
 
@@ -237,10 +241,10 @@ export class EtcdClient implements Etcd, Disposable {
 
   #checked(
     endpoint: string,
-    answer: Readonly<Record<string, unknown>>,
+    answer: AnswerFields,
     sent: Mark | undefined,
-  ): Readonly<Record<string, unknown>> {
-    const why = this.#fresh.objection(objectIn(answer.header ?? {}), sent);
+  ): AnswerFields {
+    const why = this.#fresh.objection(headerOf(answer), sent);
     if (why === undefined) return answer;
     this.#next();
     throw new EtcdError("stale", `${endpoint}: ${why}`);
@@ -250,10 +254,9 @@ export class EtcdClient implements Etcd, Disposable {
     const { user } = this.#settings;
     if (user === undefined || this.#token !== undefined) return this.#token;
     const body = { name: user.name, password: await user.password() };
-    const answer = await this.#call(endpoint, "auth/authenticate", body, undefined);
-    const failure = failureOf(answer);
+    const { answer, failure } = await this.#call(endpoint, "auth/authenticate", body, undefined);
     if (failure !== undefined) {
-      if (NOT_NOW.has(failure.code)) throw new EtcdError("unreachable", failure.message);
+      if (mayPass(failure)) throw new EtcdError("unreachable", failure.message);
       // etcd without users takes everybody.
       if (/authentication is not enabled/.test(failure.message)) return undefined;
       throw refusal(failure);
@@ -261,19 +264,20 @@ export class EtcdClient implements Etcd, Disposable {
     return this.#token = textIn(answer, "token");
   }
 
-  /** One call to one endpoint. The answer may be an error of etcd. */
+  /** One call to one endpoint. */
   async #call(
     endpoint: string,
     path: string,
     body: object,
     token: string | undefined,
-  ): Promise<Readonly<Record<string, unknown>>> {
+  ): Promise<Answer> {
     using late = withDeadline(this.#stop.signal, this.#settings.callMs, this.#clock);
     try {
       const response = await this.#post(endpoint, path, body, late.signal, token);
-      const answer = objectIn(await boundedJson(response, late.signal));
+      const whole = objectIn(await boundedJson(response, late.signal));
+      const failure = failureOf(whole, response.status);
       // Answers of a stream, of which a renewal gets the first one.
-      return answer.result === undefined ? answer : objectIn(answer.result);
+      return { failure, answer: whole.result === undefined ? whole : objectIn(whole.result) };
     } catch (error) {
       if (late.isLate) throw new EtcdError("unreachable", "no answer in time");
       throw asEtcdError(error);
@@ -367,29 +371,6 @@ async function firstAddress(
   }
 }
 
-function revisionOf(answer: Readonly<Record<string, unknown>>): number {
-  return numberIn(objectIn(answer.header ?? {}), "revision");
-}
-
-/** The error in an answer: at the top, or within `error` where a stream has it. */
-function failureOf(answer: Readonly<Record<string, unknown>>): Failure | undefined {
-  const { error } = answer;
-  if (error === undefined) return undefined;
-  const fields = typeof error === "object" && error !== null ? objectIn(error) : answer;
-  const code = numberIn(fields, typeof error === "object" ? "grpc_code" : "code");
-  const message = textIn(fields, "message") || String(error);
-  return { code, message: message.slice(0, 300) };
-}
-
-function refusal({ code, message }: Failure): EtcdError {
-  const isGone = code === NOT_FOUND && /lease/.test(message);
-  return new EtcdError(isGone ? "leaseGone" : "refused", message);
-}
-
-function asEtcdError(error: unknown): EtcdError {
-  if (error instanceof EtcdError) return error;
-  const { cause } = error as { cause?: unknown };
-  const source = cause instanceof Error ? cause : error;
-  const message = source instanceof Error ? source.message : String(source);
-  return new EtcdError("unreachable", message.replace(/\s+/g, " ").slice(0, 300));
+function revisionOf(answer: AnswerFields): number {
+  return numberIn(headerOf(answer), "revision");
 }

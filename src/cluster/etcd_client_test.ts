@@ -18,6 +18,55 @@ function clientOf(endpoints: readonly string[], more: Partial<EtcdSettings> = {}
   return new EtcdClient({ endpoints, prefix: PREFIX, callMs: 1_000, ...more }, realClock);
 }
 
+const HEADER = { cluster_id: "7", revision: "1", raft_term: "1" };
+
+/** A peer that answers as its script says, or closes the connection. */
+class ScriptedEtcd implements AsyncDisposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #script: (path: string, headers: Headers) => object | undefined;
+  readonly #work: Promise<void>;
+
+  constructor(script: (path: string, headers: Headers) => object | undefined) {
+    this.#script = script;
+    this.#work = this.#accept();
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${this.#listener.addr.port}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#work;
+  }
+
+  async #accept(): Promise<void> {
+    try {
+      for await (const conn of this.#listener) await this.#answer(conn).finally(() => conn.close());
+    } catch {
+      // It is closed.
+    }
+  }
+
+  async #answer(conn: Deno.TcpConn): Promise<void> {
+    const buffer = new Uint8Array(10_000);
+    let text = "";
+    while (!/\r\n\r\n.*\}$/s.test(text)) {
+      const count = await conn.read(buffer);
+      if (count === null) return;
+      text += new TextDecoder().decode(buffer.subarray(0, count));
+    }
+    const [first = "", ...fields] = text.split("\r\n\r\n", 1)[0]!.split("\r\n");
+    const headers = new Headers(fields.map((line) => line.split(": ") as [string, string]));
+    const body = this.#script(first.split(" ")[1]!, headers);
+    if (body === undefined) return;
+    const json = JSON.stringify(body);
+    await conn.write(new TextEncoder().encode(
+      `HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ${json.length}\r\n\r\n${json}`,
+    ));
+  }
+}
+
 /** Calls until it succeeds: a cluster that has lost a member elects first. */
 async function eventually<T>(what: string, call: () => Promise<T>): Promise<T> {
   const attempts = async () => {
@@ -200,6 +249,42 @@ test("reports peers that reset, stall, talk without end, or are no etcd, in time
   }
 });
 
+test("takes an error or an empty answer for no statement on keys and leases, from any version", async () => {
+  const answers: readonly (readonly [number, unknown])[] = [
+    [503, { code: 14, message: "etcdserver: no leader" }],
+    [503, { error: "etcdserver: no leader", code: 14, message: "etcdserver: no leader" }],
+    [200, { error: { code: 14, message: "etcdserver: no leader" } }],
+    ...[502, 200].map((status) => [status, {}] as const),
+    [200, { header: {} }],
+    [200, { result: {} }],
+    [200, { kvs: [], count: "0" }],
+  ];
+  let next: readonly [number, unknown] = [200, {}];
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => {
+    const [status, body] = next;
+    return Response.json(body, { status });
+  });
+  await using etcd = await EtcdCluster.start(1);
+  const broken = `http://127.0.0.1:${server.addr.port}`;
+  for (next of answers) {
+    using client = clientOf([broken]);
+    for (
+      const call of [
+        () => client.read(),
+        () => client.renew("1"),
+        () => client.grant(5),
+        () => client.transact([], [{ put: "k", value: "1" }]),
+      ]
+    ) {
+      const { kind } = await assertRejects(call, EtcdError);
+      assertEquals(kind, "unreachable", JSON.stringify(next));
+    }
+    // Another endpoint is asked.
+    using both = clientOf([broken, etcd.endpoints[0]!]);
+    assertEquals((await both.read()).entries.size, 0);
+  }
+});
+
 test("looks names up by what it was given, and a silent name delays no longer than a call", async () => {
   await using etcd = await EtcdCluster.start(1);
   const { port } = new URL(etcd.endpoints[0]!);
@@ -239,6 +324,25 @@ test("logs in, and again when its token is not taken any more", async () => {
   etcd.members[0]!.start();
   await eventually("an answer with a new token", () => client.read());
   assert((await client.transact([], [{ put: "k", value: "2" }])).succeeded);
+});
+
+test("logs in again where a token that has expired gets no answer at all", async () => {
+  const taken = new Set<string>();
+  let logins = 0;
+  // etcd 3.5.22 closes the connection then.
+  await using peer = new ScriptedEtcd((path, headers) => {
+    if (path === "/v3/auth/authenticate") {
+      taken.add(`t${++logins}`);
+      return { token: `t${logins}` };
+    }
+    return taken.has(headers.get("authorization") ?? "") ? { header: HEADER } : undefined;
+  });
+  const user = { name: "root", password: () => Promise.resolve("geheim") };
+  using client = clientOf([peer.endpoint], { user });
+  await client.read();
+  taken.clear();
+  await eventually("an answer with a new token", () => client.read());
+  assertEquals(logins, 2);
 });
 
 test("shows its certificate, and reads the files again after a failure", async () => {

@@ -28,8 +28,6 @@ export class Freshness {
    */
   objection(header: Readonly<Record<string, unknown>>, sent: Mark | undefined): string | undefined {
     const cluster = textIn(header, "cluster_id");
-    // The answer to a log-in may have an empty header.
-    if (cluster === "") return undefined;
     if (this.#cluster !== "" && cluster !== this.#cluster) {
       return `it belongs to another cluster (${cluster}) than before (${this.#cluster})`;
     }

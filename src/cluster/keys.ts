@@ -66,7 +66,8 @@ export function storedOf({ revision, entries }: Reading): Stored {
     decision: decision && decisionFrom(decision.value),
     decisionRevision: decision?.modRevision ?? 0,
     orders: ordersFrom(entries.get("orders")?.value),
-    seen: new Map(under("seen/", ({ value }) => seenFrom(value))),
+    // A key without a lease was written by hand, and says nothing of a proxy that lives.
+    seen: new Map(under("seen/", ({ value, lease }) => lease && seenFrom(value) || undefined)),
     passed: under(
       "order/",
       ({ value, createRevision }, id) => passedFrom(value, id, createRevision),

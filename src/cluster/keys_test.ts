@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { Decision, SharedOrders } from "../failover/cluster.ts";
 import type { OperatorOrder } from "../failover/orders.ts";
+import type { KeyEntry } from "./etcd.ts";
 import {
   decisionText,
   ordersText,
@@ -82,6 +83,15 @@ Deno.test("storedOf() takes what it cannot read as missing", () => {
     assertEquals(stored.orders?.drained.size ?? 0, 0, text);
   }
   assertEquals(storedOf(reading({})).leader, undefined);
+});
+
+Deno.test("storedOf() counts nobody as alive who has no lease", () => {
+  const seen = { version: "1", list: [], up: [], down: [], traffic: "none" as const, held: 0 };
+  const { entries, revision } = reading({ "seen/p1": seenText(seen) });
+  const byHand = { ...entries.get("seen/p1")!, lease: undefined };
+  const all = new Map<string, KeyEntry>([...entries, ["seen/p2", byHand]]);
+  const stored = storedOf({ revision, entries: all });
+  assertEquals([...stored.seen.keys()], ["p1"]);
 });
 
 Deno.test("prefixOf() keeps services and clusters apart, whatever their names", () => {

@@ -1,7 +1,7 @@
 /**
  * Orders of the operator between proxies. A proxy that does not lead stores an order, the one that leads takes
  * it out, carries it out, and stores what became of it. An order is taken out once: if its proxy dies then,
- * it counts as failed.
+ * it counts as failed. Who asked removes the outcome; if that one is gone, who has stored it does so later.
  */
 import type { Clock } from "../base/clock.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
@@ -12,6 +12,11 @@ import { outcomeText, type PassedOrder, passedText, type Stored } from "./keys.t
 const PASSED_MAX = 16;
 /** How long an order waits until a proxy that leads takes it, in milliseconds. */
 const TAKEN_MS = 15_000;
+/** How long a final outcome waits until who asked has read it, in milliseconds. */
+const KEPT_MS = 60_000;
+
+const NOT_TAKEN = "no proxy has taken the order in time";
+const NOT_KNOWN = "etcd does not answer, and the order may still be carried out";
 
 /** What the post needs of the membership, and who carries orders out. */
 export interface OrderPostPorts {
@@ -29,7 +34,11 @@ export interface OrderPostPorts {
 
 interface Passed {
   readonly onOutcome: (outcome: OrderOutcome) => void;
+  /** The value under which the order is stored. */
+  readonly value: string;
   isAccepted: boolean;
+  /** A reading of this revision or later shows its outcome, or it was never stored. */
+  lostAt: number;
   cancel: () => void;
 }
 
@@ -37,6 +46,8 @@ interface Passed {
 export class OrderPost {
   readonly #ports: OrderPostPorts;
   readonly #passed = new Map<string, Passed>();
+  /** The final outcomes that this proxy has stored, and when. */
+  readonly #answered = new Map<string, number>();
 
   constructor(ports: OrderPostPorts) {
     this.#ports = ports;
@@ -57,23 +68,33 @@ export class OrderPost {
       return onOutcome({ is: "refused", reason });
     }
     const id = crypto.randomUUID();
-    const cancel = clock.after(TAKEN_MS, () => this.#giveUp(id));
-    this.#passed.set(id, { onOutcome, isAccepted: false, cancel });
-    const put = { put: `order/${id}`, value: passedText(order, source), lease };
-    etcd.transact([{ key: `order/${id}`, createRevision: 0 }], [put]).catch((error) =>
-      this.#settle(id, { is: "failed", reason: `the order was not stored: ${error.message}` })
-    );
+    const cancel = clock.after(TAKEN_MS, () => void this.#giveUp(id));
+    const value = passedText(order, source);
+    this.#passed.set(id, { onOutcome, value, isAccepted: false, lostAt: Infinity, cancel });
+    const put = { put: `order/${id}`, value, lease };
+    etcd.transact([{ key: `order/${id}`, createRevision: 0 }], [put]).catch((error) => {
+      // Without an answer it may have been stored, and is not sent again: it could be carried out twice.
+      if (error instanceof EtcdError && error.kind === "unreachable") return;
+      this.#fail(id, `the order was not stored: ${error.message}`);
+    });
   }
 
   /** Reads what became of the orders of this proxy, and takes those of others if this one leads. */
-  async look({ passed, outcomes }: Stored): Promise<void> {
+  async look({ revision, passed, outcomes }: Stored): Promise<void> {
     for (const [id, outcome] of outcomes) {
-      if (this.#passed.has(id)) this.#settle(id, outcome);
+      if (!this.#passed.has(id)) continue;
+      this.#settle(id, outcome);
+      if (!this.#passed.has(id)) this.#remove(id);
     }
-    for (const [id, { isAccepted }] of this.#passed) {
-      if (isAccepted && !outcomes.has(id)) {
-        this.#settle(id, { is: "failed", reason: "the proxy that carried it out is gone" });
-      }
+    for (const [id, { isAccepted, lostAt }] of this.#passed) {
+      if (outcomes.has(id)) continue;
+      if (isAccepted) this.#fail(id, "the proxy that carried it out is gone");
+      else if (revision >= lostAt) this.#fail(id, NOT_TAKEN);
+    }
+    const before = this.#ports.clock.now() - KEPT_MS;
+    for (const [id, at] of this.#answered) {
+      if (!outcomes.has(id)) this.#answered.delete(id);
+      else if (at < before) this.#remove(id);
     }
     for (const each of passed) if (this.#ports.leads()) await this.#take(each);
   }
@@ -81,8 +102,12 @@ export class OrderPost {
   /** No order gets an answer any more. */
   stop(): void {
     for (const id of this.#passed.keys()) {
-      this.#settle(id, { is: "failed", reason: "the service is stopping" });
+      this.#fail(id, "the service is stopping");
     }
+  }
+
+  #fail(id: string, reason: string): void {
+    this.#settle(id, { is: "failed", reason });
   }
 
   #settle(id: string, outcome: OrderOutcome): void {
@@ -94,11 +119,33 @@ export class OrderPost {
     passed.onOutcome(outcome);
   }
 
-  /** Nobody has taken it; if somebody does in this moment, the answer is lost and nothing else. */
-  #giveUp(id: string): void {
-    const reason = "no proxy has taken the order in time";
-    this.#settle(id, { is: "failed", reason });
-    this.#ports.etcd.transact([], [{ remove: `order/${id}` }]).catch(() => {});
+  /**
+   * Takes an order back that nobody has taken. If it is not there any more, somebody has, and the outcome is there;
+   * or it was never stored.
+   */
+  async #giveUp(id: string): Promise<void> {
+    const passed = this.#passed.get(id);
+    if (passed === undefined) return;
+    const key = `order/${id}`;
+    try {
+      const { succeeded, revision } = await this.#ports.etcd.transact([{
+        key,
+        value: passed.value,
+      }], [{
+        remove: key,
+      }]);
+      if (succeeded) return this.#fail(id, NOT_TAKEN);
+      passed.lostAt = revision;
+      passed.cancel = this.#ports.clock.after(TAKEN_MS, () => this.#fail(id, NOT_KNOWN));
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+      this.#fail(id, NOT_KNOWN);
+    }
+  }
+
+  /** What cannot be removed now goes with the lease of the proxy that has stored it. */
+  #remove(id: string): void {
+    this.#ports.etcd.transact([], [{ remove: `outcome/${id}` }]).catch(() => {});
   }
 
   async #take({ id, order, source, revision }: PassedOrder): Promise<void> {
@@ -121,6 +168,7 @@ export class OrderPost {
     const lease = this.#ports.lease();
     if (lease === undefined) return;
     const put = { put: `outcome/${id}`, value: outcomeText(outcome), lease };
+    this.#answered.set(id, this.#ports.clock.now());
     try {
       await this.#ports.etcd.transact([], [put]);
     } catch (error) {

@@ -61,3 +61,65 @@ Deno.test("orders under way fail when the service stops", async () => {
   await members.settle(p2.coordinator[Symbol.asyncDispose]());
   assertEquals(outcomes, [{ is: "failed", reason: "the service is stopping" }]);
 });
+
+/** Two proxies, of which the first one leads. */
+async function pair() {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  const outcomes: OrderOutcome[] = [];
+  const send = () =>
+    p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+  const stored = () => [...members.etcd.keys.keys()].filter((key) => /^(order|outcome)/.test(key));
+  return { members, p1, p2, outcomes, send, stored };
+}
+
+Deno.test("an order whose answer is lost is carried out once, and its outcome is told", async () => {
+  const { members, p1, outcomes, send, stored } = await pair();
+  members.etcd.onChange = (key) => {
+    if (!key.startsWith("order/")) return;
+    members.cut.add("p2");
+    members.clock.after(2_000, () => members.cut.delete("p2"));
+  };
+  send();
+  await members.pass(1_500);
+  assertEquals(outcomes, []);
+  await members.pass(3_000);
+  assertEquals([p1.orders.length, outcomes.at(-1)], [1, { is: "finished" }]);
+  assertEquals(stored(), []);
+});
+
+Deno.test("outcomes are removed by who asked, and by who answered if that one is gone", async () => {
+  const { members, p2, outcomes, send, stored } = await pair();
+  send();
+  await members.pass(500);
+  assertEquals([outcomes.at(-1), stored()], [{ is: "finished" }, []]);
+  send();
+  members.etcd.onChange = (key) => key.startsWith("outcome/") && members.cut.add("p2");
+  await members.pass(1_000);
+  assertEquals(stored().length, 1);
+  await members.pass(70_000);
+  assertEquals(stored(), []);
+  await members.settle(p2.coordinator[Symbol.asyncDispose]());
+});
+
+Deno.test("an order that was never stored fails in the end, and one of unknown fate says so", async () => {
+  const { members, p1, outcomes, send } = await pair();
+  members.cut.add("p2");
+  send();
+  await members.pass(3_000);
+  members.cut.delete("p2");
+  await members.pass(20_000);
+  const reason = "no proxy has taken the order in time";
+  assertEquals([p1.orders.length, outcomes], [0, [{ is: "failed", reason }]]);
+  outcomes.length = 0;
+  members.etcd.onChange = (key) => key.startsWith("order/") && members.cut.add("p2");
+  send();
+  await members.pass(20_000);
+  assertEquals(outcomes, [{
+    is: "failed",
+    reason: "etcd does not answer, and the order may still be carried out",
+  }]);
+});

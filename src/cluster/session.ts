@@ -117,13 +117,14 @@ export class Session {
     let stored = await this.#read();
     for (let claims = 0; claims < CLAIMS_MAX; claims++) {
       const { leader, seen } = stored;
-      const isOurs = leader?.instance === instance;
+      // Without a lease it was written by hand, and would stay for ever.
+      const isOurs = leader?.instance === instance || leader !== undefined && !leader.lease;
       const may = mayLead(seen);
       if (leader !== undefined && (!isOurs || may && leader.lease === this.#lease)) break;
       if (isOurs) {
         // It counts as given up before etcd gives it to another proxy, whose answer may come first.
         this.#stored = { ...stored, leader: undefined };
-        const condition = { key: "leader", value: instance };
+        const condition = { key: "leader", value: leader.instance };
         await etcd.transact([condition], [{ remove: "leader" }]);
       } else if (!may) break;
       else await this.#claim();

@@ -109,3 +109,11 @@ Deno.test("Session: a decision that cannot be read is not decided over", async (
   assertEquals(error.kind, "refused");
   assert(!p1.isMember);
 });
+
+Deno.test("Session: a leader that somebody has written by hand leads for nobody", async () => {
+  const { member, settle, etcd } = fixture();
+  etcd.keys.set("leader", { value: "?", modRevision: 1, createRevision: 1, lease: undefined });
+  const p1 = member("p1");
+  await settle(p1.round());
+  assert(p1.leads);
+});

@@ -9,6 +9,7 @@ import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
 import type { Written } from "./kinds.ts";
 import { keyLines } from "./lines.ts";
 import { type Key, KEYS, optionOf, yamlKeyOf } from "./options.ts";
+import { yamlFault } from "./yaml_fault.ts";
 
 /** What a config file says, uninterpreted, and its errors. */
 export interface FileOptions {
@@ -41,9 +42,8 @@ export function readYaml(path: string, text: string): FileOptions {
     content = parse(text, { schema: "failsafe" }) as Written;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    // The lines below the first quote the file, which may hold secrets.
-    const why = error.message.split("\n")[0]!.replace(/:$/, "");
-    return { ...NO_FILE, errors: [`Cannot read ${path}: ${why}`] };
+    const { place, reason } = yamlFault(error);
+    return { ...NO_FILE, errors: [`Cannot read ${path}${place}: ${reason}`] };
   }
   // An empty file, or one of nothing but comments.
   if (content === null) return NO_FILE;

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { readYaml } from "./file.ts";
 
 Deno.test("scalars stay text, with the line and the folder that they come from", () => {
@@ -51,9 +51,7 @@ Deno.test("each key in a wrong place is an error of one line that says where it 
 
 Deno.test("text that is not YAML, and YAML that is not a mapping, are errors of one line without the contents", () => {
   const broken = readYaml("f.yaml", 'webhook_url: "https://secret\n');
-  assertEquals(broken.errors.length, 1);
-  assert(broken.errors[0]!.startsWith("Cannot read f.yaml: "), broken.errors[0]);
-  assert(!broken.errors[0]!.includes("secret"), broken.errors[0]);
+  assertEquals(broken.errors, ["Cannot read f.yaml line 2, column 1: a quote above is not closed"]);
   assertEquals(readYaml("f.yaml", "- a\n").errors, [
     'Cannot use f.yaml: expected "key: value" lines, found a list',
   ]);

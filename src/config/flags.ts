@@ -7,6 +7,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { didYouMean, type Layer, type RawOption } from "./raw_option.ts";
+import { COMMANDS } from "./commands.ts";
 import { quote } from "./kinds.ts";
 import { flagOf, type Key, KEYS, optionOf } from "./options.ts";
 
@@ -14,6 +15,7 @@ const isSwitch = (key: Key) => optionOf(key).kind.metavar === "";
 const nameOf = (key: Key) => flagOf(key).slice("--".length);
 const SWITCHES = KEYS.filter(isSwitch);
 const VALUED = KEYS.filter((key) => !isSwitch(key));
+const COMMAND_NAMES = Object.keys(COMMANDS);
 const LETTERS = new Map(KEYS.map((key) => [optionOf(key).short, key]));
 
 /** Reads all arguments. Each error is one line; one bad argument does not hide the others. */
@@ -88,7 +90,10 @@ function isFlag(arg: string): boolean {
 
 function unknownLine(arg: string, name: string | undefined): string {
   if (name === undefined) {
-    return `Cannot use the argument ${quote(arg)}: every option begins with - or --`;
+    const why = COMMAND_NAMES.includes(arg)
+      ? ": a command stands before its options, and takes none of the proxy"
+      : didYouMean(arg, COMMAND_NAMES) || ": every option begins with - or --";
+    return `Cannot use the argument ${quote(arg)}${why}`;
   }
   const spelling = arg.replace(/=.*$/s, "");
   return `Unknown flag ${spelling}${didYouMean(spelling, KEYS.map(flagOf))}`;

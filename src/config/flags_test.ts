@@ -7,6 +7,15 @@ function readGood(...args: string[]): Record<string, unknown> {
   return Object.fromEntries([...layer.entries].map(([key, { written }]) => [key, written]));
 }
 
+Deno.test("a command that is misspelled, or stands behind options, is said to be one", () => {
+  assertEquals(readFlags(["statsu"]).errors, [
+    'Cannot use the argument "statsu"; did you mean status?',
+  ]);
+  assertEquals(readFlags(["-p", "1", "drain"]).errors, [
+    'Cannot use the argument "drain": a command stands before its options, and takes none of the proxy',
+  ]);
+});
+
 Deno.test("a value may follow its flag, an equals sign, or the letter itself", () => {
   const spellings = [["--port", "80"], ["--port=80"], ["-p", "80"], ["-p80"], ["-p=80"]];
   for (const args of spellings) assertEquals(readGood(...args), { port: "80" });

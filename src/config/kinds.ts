@@ -266,7 +266,8 @@ export function list<T>(item: OptionKind<T>, metavar: string): OptionKind<readon
       // Printed text hides passwords and headers, and two upstreams may differ in just these.
       const identity = JSON.stringify(value);
       if (value instanceof ConfigError) {
-        const found = typeof part === "string" ? quote(part) : `${quote(part)} in a list`;
+        const isListed = typeof part !== "string" && Array.isArray(written);
+        const found = isListed ? `${quote(part)} in a list` : quote(part);
         wrong.push(new ConfigError(value.expected, value.found ?? found));
       } else if (seen.has(identity)) {
         wrong.push(new ConfigError("each one once", `${quote(part)} twice`));

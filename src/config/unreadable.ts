@@ -7,5 +7,6 @@ export function whyUnreadable(error: unknown): string {
   if (error instanceof Deno.errors.NotADirectory) return "there is no such file";
   if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  return error instanceof Error ? error.message : String(error);
+  // The name of the call and the path, which Deno adds, say nothing more to the reader of the line.
+  return error instanceof Error ? error.message.replace(/: \w+ '[^]*'$/, "") : String(error);
 }

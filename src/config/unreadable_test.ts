@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { whyUnreadable } from "./unreadable.ts";
 
 Deno.test("a path that cannot be read is explained, whether it or a folder of it is missing", async () => {
@@ -12,6 +12,16 @@ Deno.test("a path that cannot be read is explained, whether it or a folder of it
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test({
+  name:
+    "an error of the system is explained without the call and the path, which the line has already",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const error = await Deno.readFile("x".repeat(5_000)).catch((error) => error);
+    assertMatch(whyUnreadable(error), /^File name too long \(os error \d+\)$/);
+  },
 });
 
 Deno.test("any other error is explained by its message", () => {

@@ -26,11 +26,14 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   const before = context.state.cluster;
   context.set({ cluster: view });
   if (!hasBegun(context.state)) return adopt(context, view);
-  if (view.role === "follows" && view.orders !== undefined) takeOrders(context, view.orders);
+  // Who leads anew learns what was ordered meanwhile; who has led before knows it better than the store.
+  const isOthers = view.role === "follows" || (view.role === "leads" && before?.role !== "leads");
+  if (isOthers && view.orders !== undefined) takeOrders(context, view.orders);
   if (before?.role === "leads" && view.role !== "leads") stepDown(context);
   checkNewlyDown(context, before, view);
   if (view.role !== "leads") return follow(context);
   if (before?.role !== "leads") return takeLead(context);
+  if (before.decision !== undefined && view.decision === undefined) return restore(context);
   reconsider(context);
 }
 
@@ -224,6 +227,15 @@ function takeLead(context: StepContext): void {
     remembered: { served: from, unfinished: { to, from }, isGivenUp: false },
   });
   lose(context, `${by} has not finished the promotion of ${to}`);
+}
+
+/** Somebody has removed the decision from the store: the one in force is stored again. */
+function restore(context: StepContext): void {
+  // A promotion under way stores how it ends.
+  if (context.phase.name !== "serving") return;
+  const { active: { name }, epoch } = context.phase;
+  const reason = "the stored decision was removed";
+  conclude(context, { epoch, to: name, from: name, move: "resume", reason });
 }
 
 /** Another proxy may lead now: nothing that only the leader may do goes on. */

@@ -266,3 +266,25 @@ Deno.test("orders that stand for all become those of a follower, and end with th
   machine.view({ ...FOLLOWS, decision: decision(), orders: none });
   assertEquals([machine.state.paused, machine.state.drained.size], [undefined, 0]);
 });
+
+Deno.test("a proxy that was cut off and then leads keeps the orders that others got meanwhile", () => {
+  const machine = follower();
+  machine.view({ role: "cutOff" });
+  const ann = { by: "ann", reason: "works" };
+  const orders = { paused: ann, drained: new Map([["b", ann]]), pinned: "a" };
+  machine.view({ role: "leads", leader: "p2", decision: decision(), orders });
+  const { paused, drained, pinned } = machine.state;
+  assertEquals([paused?.by, [...drained.keys()], pinned], ["ann", ["b"], "a"]);
+  // What it is ordered as the leader counts more than what is stored.
+  machine.take({ type: "ordered", id: 1, order: { name: "resume" }, ...ann });
+  machine.view({ role: "leads", leader: "p2", decision: decision(), orders, others: new Map() });
+  assertEquals(machine.state.paused, undefined);
+});
+
+Deno.test("the leader stores the decision again that somebody has removed", () => {
+  const machine = follower();
+  machine.view({ role: "leads", leader: "p2", decision: decision() });
+  assertEquals(machine.done, []);
+  assertEquals(machine.view({ role: "leads", leader: "p2" }).done, ["conclude a 7"]);
+  assertEquals(machine.view({ role: "leads", leader: "p2", traffic: "flows" }).done, []);
+});

@@ -128,7 +128,10 @@ export interface Coordinator {
   conclude(decision: Omit<Decision, "phase" | "by">): Promise<string | undefined>;
   /** The clients of this proxy are held for the promotion `epoch` of another one. */
   acknowledge(epoch: number): void;
-  /** Passes an order on to the proxy that leads. Returns false if this proxy carries it out itself. */
+  /**
+   * Passes an order on to the proxy that leads, or carries it out for all if that is this one. Returns false if the
+   * order is for this proxy alone, which then carries it out without the coordinator.
+   */
   passOn(
     order: OperatorOrder,
     source: OrderSource,

@@ -164,11 +164,17 @@ function followed(state: State, name: string): Bar | undefined {
     : { kind: "follows", reason: `${other} is the primary, and may be chosen` };
 }
 
-/** A primary beside `name` and the active server that may be chosen; undefined if there is none. */
+/**
+ * A primary beside `name` and the active server that may be chosen; undefined if there is none. One that the operator
+ * has drained, or that the operator's own program refuses, may not, however well it is.
+ */
 export function newPrimary(state: State, name: string): string | undefined {
   const active = activeOf(state)?.upstream.name;
   return state.upstreams.find((other) => {
-    if (other.name === name || other.name === active) return false;
+    if (other.name === name || other.name === active || state.drained.has(other.name)) return false;
+    const last = state.health.get(other.name)?.last;
+    // What could not be asked says nothing against it.
+    if (last?.passed !== true && last?.evidence !== "no_verdict") return false;
     const report = reportOf(state, other.name);
     return report !== undefined && takesWrites(state, other.name) &&
       barOfPrimary(state, other.name, report) === undefined;

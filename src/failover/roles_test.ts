@@ -9,6 +9,7 @@ import { promoting, serving, stateOf } from "./testing/states.ts";
 const PRIMARY: ServerReport = { role: "primary", phase: "running" };
 const STANDBY: ServerReport = { role: "standby", phase: "running" };
 const DOWN = undefined;
+const ORDER = { by: "ann", reason: "", since: 0 };
 const WAITING: Phase = {
   name: "waiting",
   round: 2,
@@ -60,6 +61,19 @@ Deno.test("after the loss of the primary a standby may be chosen, and a primary 
   assertEquals(bars(withReports(lost, DOWN, PRIMARY)), "-, stale");
   assertEquals(bars(withReports(lost, PRIMARY, STANDBY)), "-, follows");
   assertEquals(bars(withReports(lost, PRIMARY, PRIMARY)), "-, stale");
+});
+
+Deno.test("a primary that the operator drained, or whose program refuses it, keeps no standby from being chosen", () => {
+  const whole = withReports(lost, PRIMARY, STANDBY);
+  assertEquals(bars({ ...whole, drained: new Map([["a", ORDER]]) }), "-, -");
+  const { last, ...health } = whole.health.get("a")!;
+  const answered = (evidence: "denied" | "no_verdict"): State => {
+    const answer = { ...health, last: { ...last!, passed: false, evidence } };
+    return { ...whole, health: new Map([...whole.health, ["a", answer] as const]) };
+  };
+  assertEquals(bars(answered("denied")), "-, -");
+  // The program could not be started: that says nothing about the primary.
+  assertEquals(bars(answered("no_verdict")), "-, follows");
 });
 
 Deno.test("a standby that somebody else has promoted is the new primary when the old one is gone or a standby", () => {

@@ -20,14 +20,16 @@ export interface RequestSource {
   /** The id that is sent to the upstream, if requests get one. */
   readonly requestId?: string | undefined;
   /** Keeps what is printed for the requests that follow. Peer and scheme must be the same for them. */
-  readonly connection?: { memo: unknown };
+  readonly connection?: { memo: unknown; readonly protocol?: string };
 }
 
 /** The part of an upstream's rules on which these lines depend. Equal rules are the same object. */
 export interface ForwardedRules {
   readonly host: string | undefined;
   readonly ownHost: string;
-  readonly via: { readonly values: readonly [received10: string, received11: string] };
+  readonly via: {
+    readonly values: readonly [received10: string, received11: string, received20: string];
+  };
   /** Proxies whose own such lines are believed. */
   readonly trusted: Networks;
 }
@@ -118,7 +120,8 @@ export function writeForwardedLines(
   rules: ForwardedRules,
 ): void {
   writeForwarded(out, head, from, rules.trusted);
-  const own = rules.via.values[head.minor];
+  const { values } = rules.via;
+  const own = from.connection?.protocol === "HTTP/2.0" ? values[2] : values[head.minor];
   out.line("Via", head.hasVia ? continued(head.fields, "via", own) : own);
 }
 

@@ -97,15 +97,15 @@ const NOT_ADDED: ReadonlySet<string> = new Set([
   "trailer",
 ]);
 
-/** What `Via` says of us for messages received as HTTP/1.0 and HTTP/1.1, as a value and as a whole line. */
+/** What `Via` says of us for messages received as HTTP/1.0, HTTP/1.1 and HTTP/2, as a value and as a whole line. */
 export interface Via {
-  readonly values: readonly [received10: string, received11: string];
+  readonly values: readonly [received10: string, received11: string, received20: string];
   readonly lines: readonly [received10: Uint8Array, received11: Uint8Array];
 }
 
 /** `pseudonym`: what we call ourselves (RFC 9110 section 7.6.3). */
 function viaOf(pseudonym: string): Via {
-  const values = [`1.0 ${pseudonym}`, `1.1 ${pseudonym}`] as const;
+  const values = [`1.0 ${pseudonym}`, `1.1 ${pseudonym}`, `2.0 ${pseudonym}`] as const;
   return { values, lines: [printedLine("Via", values[0]), printedLine("Via", values[1])] };
 }
 

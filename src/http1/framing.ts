@@ -114,6 +114,11 @@ const TRAILER_FIELDS_MAX = 64;
 /** Trailers that would change what has already been decided (RFC 9110 section 6.5.1). */
 const TRAILERS_REFUSED = ["content-length", "transfer-encoding", "host", "connection", "upgrade"];
 
+/** The name of a trailer that makes its message malformed; undefined if there is none. */
+export function refusedTrailer(fields: Fields): string | undefined {
+  return TRAILERS_REFUSED.find((name) => fields.find(name) >= 0);
+}
+
 /** What `ChunkedDecoder.step` found. */
 export type ChunkedStep = "data" | "more" | "end" | Fault;
 
@@ -212,9 +217,8 @@ export class ChunkedDecoder {
       return reach - this.at === TRAILER_BYTES_MAX ? this.#bad("trailers too large") : "more";
     }
     if (!(fields instanceof Fields)) return fields;
-    for (const name of TRAILERS_REFUSED) {
-      if (fields.find(name) >= 0) return this.#bad(`${name} in trailers`);
-    }
+    const name = refusedTrailer(fields);
+    if (name !== undefined) return this.#bad(`${name} in trailers`);
     if (fields.count > 0) this.trailers = fields.copied(this.at);
     this.at = fields.end;
     return "end";

@@ -59,6 +59,9 @@ const OUT_BYTES_STOP = 256 * 1024;
 /** Streams that we have reset, and on which frames may still be under way. */
 const RESET_KEPT = 64;
 
+/** Made once, because an Error is expensive. */
+const CUT = new Fault("clientReset");
+
 /** The protocol of one connection. */
 export class Http2Connection {
   readonly settings: ConnectionSettings;
@@ -288,6 +291,11 @@ export class Http2Connection {
     this.#owner.streamBroken("slow_windows", words);
   }
 
+  /** The client sends nothing more: bodies that are incomplete stay so. */
+  clientEnded(): void {
+    for (const stream of this.#streams.slice()) stream.body.fail(CUT);
+  }
+
   /** The connection has ended: so have all its streams. */
   fail(fault: Fault): void {
     for (const stream of this.#streams.slice()) stream.fail(fault);
@@ -318,7 +326,7 @@ export class Http2Connection {
 
   putData(id: number, bytes: Uint8Array, start: number, end: number, isLast: boolean): void {
     this.sendWindow -= end - start;
-    this.#guard.dataSent();
+    this.#guard.dataSent(end - start);
     this.out.data(id, bytes, start, end, isLast);
     this.#owner.outputReady();
   }

@@ -8,11 +8,11 @@
 const BUDGETS = {
   /** Streams that were reset by the client, or by us for a mistake of the client. */
   resets: { most: 200, perSecond: 50 },
-  /** SETTINGS and PING, each of which must be answered. */
+  /** SETTINGS and PING, each of which must be answered, beyond those that our own DATA explains. */
   answered: { most: 200, perSecond: 20 },
   /** DATA, HEADERS and CONTINUATION without any payload that do not end a stream. */
   empty: { most: 100, perSecond: 10 },
-  /** PRIORITY and frames of unknown types. */
+  /** PRIORITY, GOAWAY and frames of unknown types. */
   ignored: { most: 1_000, perSecond: 100 },
   /** WINDOW_UPDATE beyond those that our own DATA explains. */
   windows: { most: 2_000, perSecond: 200 },
@@ -21,8 +21,17 @@ const BUDGETS = {
 /** A kind of frames that is limited. */
 export type FloodKind = keyof typeof BUDGETS;
 
-/** WINDOW_UPDATE frames that each of our DATA frames explains: one of the stream, one of the connection. */
+/** WINDOW_UPDATE frames that each of our DATA frames explains, whatever its size: of the stream and the connection. */
 const WINDOWS_PER_DATA = 4;
+/** One more for so many bytes of DATA. Go's client opens both windows after each 4 KB that its user has read. */
+const BYTES_PER_WINDOW = 2_048;
+/** The most that are explained at one time: a client may open windows long after the DATA has come. */
+const WINDOWS_MAX = 250_000;
+/**
+ * PING frames that our DATA explains at most at one time, each frame one: gRPC's and hyper's clients measure with them
+ * how much is under way, one after the other as long as DATA comes.
+ */
+const PINGS_MAX = 1_000;
 
 /** The budgets of one connection. */
 export class FloodGuard {
@@ -33,6 +42,10 @@ export class FloodGuard {
     ignored: BUDGETS.ignored.most,
     windows: BUDGETS.windows.most,
   };
+  /** WINDOW_UPDATE frames that are still to come for DATA that we have sent. */
+  #windows = 0;
+  /** The same of PING. */
+  #pings = 0;
   #refilledAt: number;
 
   /** `now`: the coarse time, in milliseconds, here and in `spend`. */
@@ -42,14 +55,23 @@ export class FloodGuard {
 
   /** Counts one; false if that is too many. */
   spend(kind: FloodKind, now: number): boolean {
+    if (kind === "windows" && this.#windows > 0) {
+      this.#windows--;
+      return true;
+    }
+    if (kind === "answered" && this.#pings > 0) {
+      this.#pings--;
+      return true;
+    }
     if (now > this.#refilledAt) this.#refill(now);
     return --this.#left[kind] >= 0;
   }
 
-  /** We have sent a DATA frame, which the client may answer by opening windows. */
-  dataSent(): void {
-    const { most } = BUDGETS.windows;
-    this.#left.windows = Math.min(most, this.#left.windows + WINDOWS_PER_DATA);
+  /** We have sent a DATA frame of `count` bytes, for which the client may open windows and measure the way. */
+  dataSent(count: number): void {
+    const windows = WINDOWS_PER_DATA + Math.floor(count / BYTES_PER_WINDOW);
+    this.#windows = Math.min(WINDOWS_MAX, this.#windows + windows);
+    if (this.#pings < PINGS_MAX) this.#pings++;
   }
 
   #refill(now: number): void {

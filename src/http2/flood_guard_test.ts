@@ -24,8 +24,36 @@ Deno.test("a budget fills again with time, up to its most", () => {
 Deno.test("our own DATA explains windows that are opened", () => {
   const guard = new FloodGuard(0);
   for (let i = 0; i < 10_000; i++) {
-    guard.dataSent();
+    guard.dataSent(1);
     assertEquals([guard.spend("windows", 0), guard.spend("windows", 0)], [true, true]);
   }
-  assertEquals(spent(guard, "windows", 0), 1_998);
+  // Two of the four for each frame were not used, and there is the budget of those that nothing explains.
+  assertEquals(spent(guard, "windows", 0), 20_000 + 2_000);
+});
+
+Deno.test("a client may open both windows for each 4 KB of DATA, and long after it has come", () => {
+  const [bytes, frame] = [64 * 1024 * 1024, 16 * 1024];
+  const guard = new FloodGuard(0);
+  for (let sent = 0; sent < bytes; sent += frame) guard.dataSent(frame);
+  let refused = 0;
+  for (let used = 0; used < bytes; used += 4096) {
+    for (const _ of ["stream", "connection"]) if (!guard.spend("windows", 0)) refused++;
+  }
+  assertEquals(refused, 0);
+});
+
+Deno.test("DATA of long ago explains no more than a limited number of windows", () => {
+  const guard = new FloodGuard(0);
+  for (let i = 0; i < 1_000_000; i++) guard.dataSent(16 * 1024);
+  assertEquals(spent(guard, "windows", 0), 250_000 + 2_000);
+});
+
+Deno.test("a client may send a PING for each DATA, and not save them up without end", () => {
+  const guard = new FloodGuard(0);
+  for (let i = 0; i < 5_000; i++) {
+    guard.dataSent(16 * 1024);
+    assertEquals(guard.spend("answered", 0), true);
+  }
+  for (let i = 0; i < 5_000; i++) guard.dataSent(16 * 1024);
+  assertEquals(spent(guard, "answered", 0), 1_000 + 200);
 });

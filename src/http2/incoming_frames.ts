@@ -100,7 +100,8 @@ export class IncomingFrames {
       case FRAME.ping:
         return this.#ping(flags, id, bytes, start, end);
       case FRAME.goAway:
-        return onlyConnection(id, end - start >= 8);
+        onlyConnection(id, end - start >= 8);
+        break;
       case FRAME.windowUpdate:
         return this.#windowUpdate(id, bytes, start, end);
       case FRAME.pushPromise:
@@ -118,8 +119,9 @@ export class IncomingFrames {
     }
     this.#connection.receiveWindow -= count;
     const isLast = (flags & FLAG.endStream) !== 0;
-    if (count === 0 && !isLast) this.#connection.spend("empty");
     const [from, to] = unpadded(flags, bytes, start, end);
+    // Padding alone brings nobody further, either.
+    if (from === to && !isLast) this.#connection.spend("empty");
     const stream = this.#connection.find(id);
     if (stream === undefined || stream.body.isComplete) {
       this.#connection.used(count);

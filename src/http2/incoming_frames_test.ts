@@ -128,3 +128,19 @@ for (const [name, code, ...frames] of OF_STREAM) {
     assertEquals(fixture.requests.at(-1)!.id, 11);
   });
 }
+
+/** Frames that bring nobody further, and the first that is one too many. */
+const FOR_NOTHING: readonly (readonly [name: string, most: number, frame: Uint8Array])[] = [
+  ["DATA without payload", 100, data(1, 0)],
+  ["DATA of nothing but padding", 100, frame(FRAME.data, FLAG.padded, 1, bytes(2, 0, 0))],
+  ["GOAWAY", 1_000, frame(FRAME.goAway, 0, 0, new Uint8Array(8))],
+];
+
+for (const [name, most, one] of FOR_NOTHING) {
+  Deno.test(`the connection ends after too many frames: ${name}`, () => {
+    const fixture = new ProtocolFixture();
+    fixture.feed(headers(1, FLAG.endHeaders, "POST"));
+    for (let count = 0; count < most; count++) fixture.feed(one);
+    assertEquals(fixture.feed(one).at(-1)?.startsWith("ends with 11: "), true);
+  });
+}

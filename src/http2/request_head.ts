@@ -5,6 +5,7 @@
  */
 import { Fault } from "../base/fault.ts";
 import { type Fields, latin1, parseFields, spells, TOKEN, VALUE } from "../http1/fields.ts";
+import { refusedTrailer } from "../http1/framing.ts";
 import { type HeadLimits, parseRequestHead, type RequestHead } from "../http1/head.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
 import type { FieldSink } from "./hpack_decoder.ts";
@@ -133,6 +134,12 @@ export class RequestFields implements FieldSink {
         if (this.#cookies === undefined) this.#cookies = new HeadWriter();
         else this.#cookies.raw(COOKIE_SEPARATOR);
         return this.#cookies.part(values, valueStart, valueEnd);
+      case 17:
+        // The key of an extended CONNECT is ours, RFC 8441 section 5.
+        if (
+          this.webSocketKey !== undefined && spells(names, nameStart, nameEnd, "sec-websocket-key")
+        ) return;
+      // falls through
       default:
         if (isConnectionField(names, nameStart, nameEnd)) this.#isMalformed = true;
     }
@@ -171,7 +178,7 @@ export class RequestFields implements FieldSink {
     }
     if (!isConnect && this.#protocol !== undefined) return MALFORMED;
     const path = this.#path;
-    if (path === undefined || !this.#scheme) return MALFORMED;
+    if (path === undefined || !isScheme(this.#scheme)) return MALFORMED;
     const isStar = path === "*" && method === "OPTIONS";
     if (path.charCodeAt(0) !== SLASH && !isStar) return MALFORMED;
     if (isConnect && this.#protocol !== "websocket") {
@@ -242,7 +249,8 @@ export class TrailerFields implements FieldSink {
     const bytes = this.#out.view().slice();
     this.#out.release();
     const fields = parseFields(bytes, 0, bytes.length, this.#limits.fieldsMax, "request");
-    return fields instanceof Fault ? undefined : fields;
+    if (fields === undefined || fields instanceof Fault) return undefined;
+    return refusedTrailer(fields) === undefined ? fields : undefined;
   }
 }
 
@@ -274,6 +282,11 @@ function isToken(text: string): boolean {
     if (TOKEN[text.charCodeAt(i)] !== 1) return false;
   }
   return true;
+}
+
+/** The name of a scheme, RFC 3986 section 3.1. Others may be whole addresses, for recipients that print them first. */
+function isScheme(text: string | undefined): boolean {
+  return text === "https" || text === "http" || /^[a-z][a-z\d+.-]*$/i.test(text ?? "");
 }
 
 /** True for the fields that HTTP/2 does not have, RFC 9113 section 8.2.2. `Host` of responses is not among them. */

@@ -62,6 +62,8 @@ Deno.test("malformed requests, RFC 9113 sections 8.2 and 8.3", () => {
     requestFields("GET", ""),
     requestFields("GET", "*"),
     requestFields("GET", "http://a.test/"),
+    [...without(":scheme"), [":scheme", "http://b.test/x?"]],
+    [...without(":scheme"), [":scheme", "1http"]],
     requestFields("G T", "/"),
     requestFields("", "/"),
     [...requestFields(), [":path", "/"]],
@@ -118,11 +120,13 @@ Deno.test("an extended CONNECT becomes the handshake of a WebSocket", () => {
     ...requestFields("CONNECT", "/chat"),
     [":protocol", "websocket"],
     ["sec-websocket-version", "13"],
+    ["sec-websocket-key", "b3duIGtleSBvZiBjbGllbnQ="],
   ]);
   const head = fields.head();
   if (head === MALFORMED || head instanceof Fault) throw new Error("no head");
   assertEquals([head.method, head.path, head.wantsUpgrade], ["GET", "/chat", true]);
   assertEquals(head.fields.get("sec-websocket-key"), fields.webSocketKey);
+  assertEquals(head.fields.list("sec-websocket-key").length, 1);
   assertEquals(atob(fields.webSocketKey!).length, 16);
 });
 
@@ -136,5 +140,7 @@ Deno.test("trailers: ordinary fields alone", () => {
   assertEquals(trailersOf([["x-sum", "1"]])?.get("x-sum"), "1");
   assertEquals(trailersOf([[":path", "/"]]), undefined);
   assertEquals(trailersOf([["connection", "close"]]), undefined);
+  assertEquals(trailersOf([["content-length", "3"]]), undefined);
+  assertEquals(trailersOf([["host", "b"]]), undefined);
   assertEquals(trailersOf([["x", "v".repeat(5_000)]]), undefined);
 });

@@ -8,13 +8,14 @@ import { BufferedConn, type BufferedConnEvents, type Filler } from "../http1/buf
 import { reasonOf } from "../http1/fetch_app.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
 import { sendLocalReply } from "../http1/local_reply.ts";
+import type { ReadBuffer } from "../http1/read_buffer.ts";
 import { Task } from "../http1/task.ts";
 import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed } from "../net/deadlines.ts";
 import { Http2Connection, type Http2Owner } from "./connection.ts";
 import { ConnectionError } from "./connection_error.ts";
 import { StreamExchange } from "./exchange.ts";
-import { ERROR, FrameWriter } from "./frames.ts";
+import { ERROR, FRAME, FrameWriter } from "./frames.ts";
 import type { Http2Server } from "./server.ts";
 import type { Stream } from "./stream.ts";
 
@@ -24,6 +25,11 @@ const OUT_KEPT_BYTES = 32 * 1024;
 const LINGER_MS = 1_000;
 /** Between the announcement that we end and the end: requests that are under way are still served. */
 const LAST_CALL_MS = 250;
+
+/** True if a DATA frame begins here: a body has deadlines of its own. */
+function isData({ bytes, start, length }: ReadBuffer): boolean {
+  return length > 3 && bytes[start + 3] === FRAME.data;
+}
 
 /** One connection of a server, from accept to close. */
 export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Filler, CoarseTimed {
@@ -44,6 +50,8 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   #isTaking = false;
   #hasMore = false;
   #headBy: number;
+  /** How many bytes of the connection came before the frame for which `#headBy` waits. */
+  #taken = 0;
   #idleBy: number;
   /** When the announced end comes; Infinity while none is announced. */
   #lastCallBy = Infinity;
@@ -135,9 +143,22 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     } catch (error) {
       this.#broken(error);
     }
+    this.#watchHead();
+  }
+
+  /** A head, or a frame that is neither whole nor part of a body, must be complete in time. */
+  #watchHead(): void {
+    const { isInHead, isStopped } = this.#protocol;
+    const { input, received } = this.#io;
+    const isCut = input.length > 0 && !isStopped && !isData(input);
+    if (!isInHead && !isCut) return void (this.#headBy = Infinity);
+    // Another frame than before has a time of its own.
+    const taken = received - input.length;
+    const isSame = isInHead || taken === this.#taken;
+    this.#taken = taken;
+    if (isSame && this.#headBy !== Infinity) return;
     const { deadlines, limits } = this.#server;
-    if (!this.#protocol.isInHead) this.#headBy = Infinity;
-    else if (this.#headBy === Infinity) this.#headBy = deadlines.in(limits.headMs);
+    this.#headBy = deadlines.in(limits.headMs);
   }
 
   /** The client has broken a rule, or we have: the connection ends. */
@@ -153,11 +174,14 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     this.#finish(ERROR.internalError, "", faultOf(error));
   }
 
-  /** The client has closed its side. It gets its responses as long as bytes move. */
+  /** The client has closed its side, so incomplete bodies stay so. It gets its responses as long as bytes move. */
   #clientEnded(): void {
     if (this.running === 0 || this.#isEnding) return this.#close();
-    const { halfCloseMs } = this.#server.limits;
-    this.#io.endWhenQuiet(halfCloseMs, "clientGone");
+    const { halfCloseMs, halfCloseGetMs } = this.#server.limits;
+    // Ending any other request would leave it unclear how far the upstream got with it.
+    const areGets = this.#protocol.streams.every((stream) => stream.isGet);
+    this.#io.endWhenQuiet(halfCloseMs, "clientGone", areGets ? halfCloseGetMs : halfCloseMs);
+    this.#protocol.clientEnded();
   }
 
   request(stream: Stream): void {

@@ -4,7 +4,7 @@ import { Fault } from "../base/fault.ts";
 import { onConns } from "../net/testing/fake_conn.ts";
 import type { StreamExchange } from "./exchange.ts";
 import { FRAME, readUint31 } from "./frames.ts";
-import { frame } from "./testing/frames.ts";
+import { frame, headers } from "./testing/frames.ts";
 import { http2Fixture } from "./testing/server_fixture.ts";
 
 async function hello(exchange: StreamExchange): Promise<void> {
@@ -170,3 +170,30 @@ onConns("time-outs: no preface, no request, half a head, no window", async (pair
   await Promise.all([...dones, idle.done, half.done, slow.done]);
   assertEquals(server.connections, 0);
 });
+
+onConns(
+  "a frame that comes in part is late, and each frame has a time of its own",
+  async (pair) => {
+    const waiting = Promise.withResolvers<void>();
+    const handler = (exchange: StreamExchange) =>
+      exchange.head.path === "/wait" ? waiting.promise : hello(exchange);
+    const { connect, pass, faults } = http2Fixture(handler, pair, { headMs: 2_000 });
+    const { client, done } = await connect();
+    await client.get(1, "/wait");
+    const whole = headers(3);
+    // Each read ends inside of a frame, but never of the same one for long.
+    await client.send(whole.subarray(0, 5));
+    for (let id = 3; id < 11; id += 2) {
+      await pass(1_500);
+      await client.send(headers(id).subarray(5), headers(id + 2).subarray(0, 5));
+      assertEquals((await client.response()).body, "hello /");
+    }
+    assertEquals(faults, []);
+    await pass(2_250);
+    const goAway = (await client.next())!;
+    assertEquals([goAway.type, goAway.payload[7], faults[0]], ["goAway", 11, "broken: slow_head"]);
+    client.conn.close();
+    waiting.reject(new Fault("clientGone"));
+    await done;
+  },
+);

@@ -90,6 +90,12 @@ export class Stream implements StreamBodyEvents {
     return this.#isOver;
   }
 
+  /** True for a GET or HEAD without a body. */
+  get isGet(): boolean {
+    const method = this.head?.method;
+    return (method === "GET" || method === "HEAD") && this.body.none;
+  }
+
   /** Sends a head; the last frame if `options.isLast`. Throws a Fault if it is no head of a response. */
   sendHead(head: HeadWriter, options: BlockOptions): void {
     if (this.#fault !== undefined) throw this.#fault;

@@ -1,15 +1,14 @@
 /**
  * The real kernel, called through libc and Deno's FFI: the layouts of the structures, and errno. This is the
- * only unsafe file: a wrong line here crashes the process, so `selfTest` compares our layouts with the kernel's
+ * only unsafe file: a wrong line here crashes the process, so `self_test.ts` compares our layouts with the kernel's
  * before anything relies on them. No pointer leaves this file.
  *
  * errno is read right after each call, through a view of this thread's errno that is made once: the `Libc` of
  * one thread must not be used by another. It is read in the same function, therefore in a loop: when another
  * function is entered, V8 may compile it first, and its system calls change errno.
  */
-import { EAGAIN, EINPROGRESS, EINTR, EINVAL } from "./errno.ts";
+import { EINPROGRESS, EINTR, EINVAL, errnoWords } from "./errno.ts";
 import {
-  FAILED,
   type Kernel,
   type ListenOptions,
   PEER_ENDED,
@@ -21,7 +20,7 @@ import {
   WRITABLE,
 } from "./kernel.ts";
 import { closeLibc, openLibc } from "./open_libc.ts";
-import { endpointOf, ipSockaddr, isIpv6, isUnix } from "./sockaddr.ts";
+import { endpointOf, isIpv6, isUnix } from "./sockaddr.ts";
 import { removeSocketFile, setSocketMode } from "./socket_file.ts";
 
 type Symbols = ReturnType<typeof openLibc>;
@@ -89,7 +88,10 @@ export class Libc implements Kernel {
     this.#c = openLibc();
     const errno = this.#c.__errno_location();
     this.#errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(errno!, 4));
-    this.#epoll = this.#checked(this.#c.epoll_create1(CLOEXEC));
+    const epoll = this.#c.epoll_create1(CLOEXEC);
+    const result = epoll === -1 ? -this.#errno[0]! : epoll;
+    if (result < 0) closeLibc();
+    this.#epoll = opened(result);
   }
 
   /** Closes epoll and the library; descriptors handed out stay open. */
@@ -313,7 +315,8 @@ export class Libc implements Kernel {
 
   /** A descriptor that `wake` makes readable, for any thread of this process. */
   eventfd(): number {
-    return this.#checked(this.#c.eventfd(0, NONBLOCK | CLOEXEC));
+    const fd = this.#c.eventfd(0, NONBLOCK | CLOEXEC);
+    return opened(fd === -1 ? -this.#errno[0]! : fd);
   }
 
   wake(eventfd: number): void {
@@ -336,30 +339,6 @@ export class Libc implements Kernel {
 
   isOpen(fd: number): boolean {
     return this.#c.fcntl(fd, F_GETFD, 0) !== -1;
-  }
-
-  /** Compares our layouts with the kernel's; throws what differs. Leaves nothing open. */
-  selfTest(): void {
-    const woken = this.eventfd();
-    const listener = this.listen(ipSockaddr("127.0.0.1", 0)!, {
-      backlog: 1,
-      userTimeoutMs: 0,
-    });
-    try {
-      this.#checked(listener);
-      const local = endpointOf(this.localAddress(listener));
-      check(local.kind === "ip" && local.ip === "127.0.0.1" && local.port > 0, "sockaddr_in");
-      check(this.accept(listener) === -EAGAIN, "errno");
-      this.#checked(this.watch(woken, 0x1234_5678));
-      this.wake(woken);
-      check(this.poll(0) === 1, "epoll_wait");
-      const flags = this.eventFlags(0);
-      check((flags & READABLE) !== 0 && (flags & FAILED) === 0, "epoll_event.events");
-      check(this.eventFd(0) === woken && this.eventMark(0) === 0x1234_5678, "epoll_event.data");
-    } finally {
-      this.close(woken);
-      if (listener >= 0) this.close(listener);
-    }
   }
 
   #socket(address: SockAddr, options: SocketOptions): number {
@@ -387,13 +366,10 @@ export class Libc implements Kernel {
     if (ask(fd, bytes, this.#length) < 0) return new Uint8Array(0);
     return bytes.slice(0, Math.min(this.#length[0]!, bytes.length));
   }
-
-  #checked(result: number): number {
-    check(result >= 0, `a call failed: ${result}`);
-    return result;
-  }
 }
 
-function check(holds: boolean, what: string): void {
-  if (!holds) throw new Error(`libc is not what we take it for: ${what}`);
+/** Throws for a descriptor that could not be had; `result` is a negated error number then. */
+function opened(result: number): number {
+  if (result < 0) throw new Error(errnoWords(result));
+  return result;
 }

@@ -35,29 +35,6 @@ class Pair implements Disposable {
 }
 
 Deno.test({
-  name: "the self-test finds the structures of libc as expected, and leaves nothing open",
-  ...onLinux,
-  async fn() {
-    // In a separate process: in this one other tests open descriptors and close them.
-    const program = `
-      import { Libc } from ${JSON.stringify(new URL("./libc.ts", import.meta.url))};
-      const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
-      const before = openDescriptors();
-      {
-        using libc = new Libc();
-        libc.selfTest();
-      }
-      console.log(openDescriptors() - before);`;
-    const command = new Deno.Command(Deno.execPath(), { args: ["eval", "--quiet", program] });
-    const { stdout, stderr } = await command.output();
-    const [opened, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-    assertEquals(errors, "");
-    // Fewer are fine: the runtime may close one of its own soon after its start.
-    assert(opened !== "" && Number(opened) <= 0, `${opened} more descriptors are open`);
-  },
-});
-
-Deno.test({
   name: "a socket is reported once per change, with the mark it was given",
   ...onLinux,
   fn() {

@@ -4,7 +4,8 @@ import { Authority } from "./testing/authority.ts";
 import { opensslTest, shakeHands } from "./testing/tls_pair.ts";
 import { PemError } from "./pem.ts";
 import { TlsClientContext } from "./tls_client.ts";
-import { TICKET_KEYS_BYTES, TlsServerContext } from "./tls_server.ts";
+import { TICKET_KEYS_BYTES } from "./ticket_keys.ts";
+import { TlsServerContext } from "./tls_server.ts";
 
 const ticketKeys = new Uint8Array(TICKET_KEYS_BYTES);
 

@@ -3,7 +3,8 @@ import { Authority } from "./testing/authority.ts";
 import { opensslTest, shakeHands } from "./testing/tls_pair.ts";
 import { alpnList } from "./tls_context.ts";
 import { TlsClientContext } from "./tls_client.ts";
-import { TICKET_KEYS_BYTES, TlsServerContext } from "./tls_server.ts";
+import { TICKET_KEYS_BYTES } from "./ticket_keys.ts";
+import { TlsServerContext } from "./tls_server.ts";
 
 opensslTest(
   "a context that was disposed of is kept until its last handshake has ended",

@@ -36,9 +36,6 @@ const CHOOSE_PROTOCOL = {
 /** Names of which we remember the certificate; clients can make up any number of them. */
 const NAMES_MAX = 1_000;
 
-/** The length of `ticketKeys` in bytes: a name, a key for HMAC and one for AES (SSL_CTX_set_tlsext_ticket_key_cb(3)). */
-export const TICKET_KEYS_BYTES = 16 + 32 + 32;
-
 /** How clients are received. */
 export interface TlsServerSettings {
   /** At least one. The first is for clients that ask for no name, or for one that no certificate has. */

@@ -3,7 +3,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Authority } from "./testing/authority.ts";
 import { carry, opensslTest, received, shakeHands } from "./testing/tls_pair.ts";
 import { TlsClientContext } from "./tls_client.ts";
-import { CertificateError, TICKET_KEYS_BYTES, TlsServerContext } from "./tls_server.ts";
+import { TICKET_KEYS_BYTES } from "./ticket_keys.ts";
+import { CertificateError, TlsServerContext } from "./tls_server.ts";
 
 const keys = (fill = 1) => new Uint8Array(TICKET_KEYS_BYTES).fill(fill);
 const protocols = ["http/1.1"];

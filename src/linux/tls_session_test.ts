@@ -6,7 +6,8 @@ import { Authority } from "./testing/authority.ts";
 import { carry, opensslTest, received, shakeHands } from "./testing/tls_pair.ts";
 import { TlsClientContext } from "./tls_client.ts";
 import type { TlsMemorySession } from "./tls_memory_session.ts";
-import { TICKET_KEYS_BYTES, TlsServerContext } from "./tls_server.ts";
+import { TICKET_KEYS_BYTES } from "./ticket_keys.ts";
+import { TlsServerContext } from "./tls_server.ts";
 
 const PEER = { hostname: "localhost", port: 443, isIp: false };
 const text = (words: string) => new TextEncoder().encode(words);

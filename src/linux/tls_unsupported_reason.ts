@@ -3,15 +3,17 @@ import { TlsClientContext } from "./tls_client.ts";
 import { EAGAIN } from "./errno.ts";
 import { kernelUnsupportedReason } from "./unsupported_reason.ts";
 
-/** The result of the first examination, since the library stays what it is. */
-let known: { readonly reason: string | undefined } | undefined;
+/** True after an examination that found no reason: the library stays what it is. A shortage does not stay. */
+let isUsable = false;
 
 /**
  * The reason, for a person, why TLS on our own sockets is not possible here; undefined if it is. Leaves nothing open.
  */
 export function tlsUnsupportedReason(): string | undefined {
-  known ??= { reason: examine() };
-  return known.reason;
+  if (isUsable) return undefined;
+  const reason = examine();
+  isUsable = reason === undefined;
+  return reason;
 }
 
 function examine(): string | undefined {

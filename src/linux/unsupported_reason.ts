@@ -1,5 +1,6 @@
 /** Whether this process can call the kernel directly on this system. */
 import { Libc } from "./libc.ts";
+import { selfTest } from "./self_test.ts";
 
 /** The reason, for a person, why this process cannot call the kernel; undefined if it can. Leaves nothing open. */
 export function kernelUnsupportedReason(): string | undefined {
@@ -10,10 +11,10 @@ export function kernelUnsupportedReason(): string | undefined {
   if (!isGranted({ name: "ffi" })) return "calling libc is not permitted (--allow-ffi)";
   try {
     using libc = new Libc();
-    libc.selfTest();
+    selfTest(libc);
     return undefined;
   } catch (error) {
-    // Another libc, or a kernel that differs.
+    // Another libc, a kernel that differs, or too few descriptors at this moment.
     return error instanceof Error ? error.message : String(error);
   }
 }

@@ -2,7 +2,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Authority } from "../linux/testing/authority.ts";
 import { opensslTest } from "../linux/testing/tls_pair.ts";
-import { TICKET_KEYS_BYTES, TlsServerContext } from "../linux/tls_server.ts";
+import { TICKET_KEYS_BYTES } from "../linux/ticket_keys.ts";
+import { TlsServerContext } from "../linux/tls_server.ts";
 import { fakePair } from "./testing/fake_conn.ts";
 import { TlsContexts, tlsPeer } from "./tls_contexts.ts";
 import { opensslDialer, TlsOverConn } from "./tls_over_conn.ts";

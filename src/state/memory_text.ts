@@ -1,7 +1,9 @@
 /** The memory of a service as the text of a file, and back. Times in the file are UTC. Pure. */
+import type { Clock } from "../base/clock.ts";
+import { retryFailbackMs } from "../failover/failback.ts";
 import type { Memory } from "../failover/memory.ts";
 import type { StandingOrder } from "../failover/orders.ts";
-import type { SeenRole } from "../failover/state.ts";
+import type { FailedMoves, SeenRole } from "../failover/state.ts";
 
 /** The format of the file. A larger number was written by a later version of the program. */
 const VERSION = 1;
@@ -43,10 +45,17 @@ export function textOf(service: string, memory: Memory, offsetMs: number): strin
   return `${JSON.stringify(written, undefined, 2)}\n`;
 }
 
-/** What the file says; a text that says why it cannot be used if it is damaged. */
-export function memoryFrom(service: string, text: string, offsetMs: number): Memory | string {
+/**
+ * What the file says; a text that says why it cannot be used if it is damaged. The wall clock may have been set back
+ * since it was written: what has happened has happened by now.
+ */
+export function memoryFrom(
+  service: string,
+  text: string,
+  clock: Pick<Clock, "now" | "wall">,
+): Memory | string {
   try {
-    return read(service, JSON.parse(text), offsetMs);
+    return read(service, JSON.parse(text), clock);
   } catch (error) {
     if (error instanceof Damaged) return error.message;
     return text.trim() === "" ? "it is empty" : "it is not JSON";
@@ -55,8 +64,9 @@ export function memoryFrom(service: string, text: string, offsetMs: number): Mem
 
 class Damaged extends Error {}
 
-function read(service: string, value: unknown, offsetMs: number): Memory {
-  const file = new MemoryFields(value, "", offsetMs);
+function read(service: string, value: unknown, clock: Pick<Clock, "now" | "wall">): Memory {
+  const now = clock.now();
+  const file = new MemoryFields(value, "", { now, offsetMs: clock.wall() - now });
   const version = file.count("version");
   if (version > VERSION) throw new Damaged(`a later version of failover wrote it (${version})`);
   if (file.text("service") !== service) throw new Damaged("it is of another service");
@@ -76,12 +86,8 @@ function read(service: string, value: unknown, offsetMs: number): Memory {
     standbys: file.standbys("standbys"),
     paused: paused?.standing(),
     drained: file.standingByName("drained"),
-    failbacks: file.times("failbacks"),
-    failedMoves: failed && {
-      to: failed.text("to"),
-      count: failed.count("count"),
-      until: failed.time("until"),
-    },
+    failbacks: file.timesOf("failbacks"),
+    failedMoves: failed?.failedMoves(),
     ...standing === undefined ? {} : {
       standing: {
         active: standing.text("active"),
@@ -92,11 +98,17 @@ function read(service: string, value: unknown, offsetMs: number): Memory {
   };
 }
 
+/** The time of the machine, and how far the wall clock is ahead of it, in milliseconds. */
+interface Times {
+  readonly now: number;
+  readonly offsetMs: number;
+}
+
 /** The fields of one object in the file. */
 class MemoryFields {
   readonly #fields: Readonly<Record<string, unknown>>;
 
-  constructor(value: unknown, readonly path: string, readonly offsetMs: number) {
+  constructor(value: unknown, readonly path: string, readonly times: Times) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       throw new Damaged(`${path === "" ? "it" : path} is not an object`);
     }
@@ -118,19 +130,30 @@ class MemoryFields {
     return isCount ? value : this.#wrong(key, "a whole number");
   }
 
+  /** When something happened. */
   time(key: string): number {
-    return this.#timeOf(this.#fields[key], key);
+    return Math.min(this.#timeOf(this.#fields[key], key), this.times.now);
   }
 
-  times(key: string): number[] {
+  timesOf(key: string): number[] {
     const value = this.#fields[key];
     if (!Array.isArray(value)) return this.#wrong(key, "a list of times");
-    return value.map((each) => this.#timeOf(each, key));
+    return value.map((each) => Math.min(this.#timeOf(each, key), this.times.now));
+  }
+
+  failedMoves(): FailedMoves {
+    const count = this.count("count");
+    const until = this.#timeOf(this.#fields.until, "until");
+    return {
+      to: this.text("to"),
+      count,
+      until: Math.min(until, this.times.now + retryFailbackMs(count)),
+    };
   }
 
   object(key: string): MemoryFields | undefined {
     const value = this.#fields[key];
-    return value === null ? undefined : new MemoryFields(value, this.#pathOf(key), this.offsetMs);
+    return value === null ? undefined : new MemoryFields(value, this.#pathOf(key), this.times);
   }
 
   /** As `object`; the file may lack it. */
@@ -175,7 +198,7 @@ class MemoryFields {
 
   #timeOf(value: unknown, key: string): number {
     const ms = typeof value === "string" ? Date.parse(value) : NaN;
-    return Number.isNaN(ms) ? this.#wrong(key, "a time") : ms - this.offsetMs;
+    return Number.isNaN(ms) ? this.#wrong(key, "a time") : ms - this.times.offsetMs;
   }
 
   #pathOf(key: string): string {

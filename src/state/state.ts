@@ -196,7 +196,7 @@ class ServiceFile implements MemoryPort {
     try {
       const text = given === undefined ? await this.#inTime(readIfThere(this.#path)) : undefined;
       if (text !== undefined) {
-        const memory = memoryFrom(this.service, text, this.#offsetMs);
+        const memory = memoryFrom(this.service, text, this.#ports.clock);
         if (typeof memory === "string") {
           return `${this.#path}: it is damaged (${memory}); remove it to start without a memory`;
         }

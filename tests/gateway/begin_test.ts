@@ -9,17 +9,20 @@ import type { Service } from "../../src/app/service.ts";
 import { startThreads } from "../../src/app/threads.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
+import { askOnce } from "./clients.ts";
 import { nodeUpstream } from "./gateway_fixture.ts";
 import { serviceContext } from "./service_context.ts";
+
+const PROTOCOLS = ["HTTP/1.1", "HTTP/2"] as const;
 
 /** A service whose start takes as long as `whileStarting` does. */
 async function start(args: readonly string[], whileStarting = () => Promise.resolve()) {
   const events: Event[] = [];
   const news = { arrived: Promise.withResolvers<void>() };
   const programs = new Programs(realClock);
-  const config = httpOf(["--check-interval=100ms", "--listen=127.0.0.1:0", ...args]);
-  const threads = startThreads([config], 1, () => {});
-  const service = await httpStarter(config).start(serviceContext({
+  const config = httpOf(["--check-interval=100ms", "--listen=127.0.0.1:0", "--h2c", ...args]);
+  const threads = await startThreads([config], 1, () => {});
+  const service = await (await httpStarter(config)).start(serviceContext({
     publish(event: Event) {
       events.push(event);
       news.arrived.resolve();
@@ -37,7 +40,11 @@ async function start(args: readonly string[], whileStarting = () => Promise.reso
   const opened = events.find((event) => event.type === "port.opened")!;
   return {
     events,
-    url: `http://${opened.address}/`,
+    /** Asks once over each protocol, at the same time. */
+    ask: () => {
+      const port = Number(opened.address.split(":")[1]);
+      return Promise.all(PROTOCOLS.map((protocol) => askOnce(port, protocol, "GET", "/")));
+    },
     async event(type: Event["type"]): Promise<void> {
       const happened = async () => {
         while (!events.some((event) => event.type === type)) await news.arrived.promise;
@@ -65,7 +72,7 @@ scenario("a slow start promotes the first upstream once", async ({ relay }) => {
     assertEquals(asked, 0);
   });
   await front.event("promotion.finished");
-  assertEquals(await (await fetch(front.url)).text(), "well");
+  assertEquals((await front.ask()).map(({ body }) => body), ["well", "well"]);
   const promotions = front.events.filter((event) => event.type === "promotion.started");
   assertEquals(promotions.map(({ move, epoch }) => [move, epoch]), [["start", 1]]);
 });
@@ -76,16 +83,15 @@ scenario(
     const first = await nodeUpstream((_, response) => response.end("first"));
     const url = `http://127.0.0.1:${first.port}/`;
     await using front = await start([`--primary=${url}`, `--relay=${relay}`, "--hold=3s"]);
-    assertEquals(await (await fetch(front.url)).text(), "first");
+    assertEquals((await front.ask()).map(({ body }) => body), ["first", "first"]);
     await first[Symbol.asyncDispose]();
     await front.event("clients.held");
-    const early = await fetch(front.url);
-    await early.body?.cancel();
-    assertEquals([early.status, early.headers.has("retry-after")], [503, true]);
+    for (const early of await front.ask()) {
+      assertEquals([early.status, early.get("retry-after") !== undefined], [503, true]);
+    }
 
-    const late = fetch(front.url);
+    const late = front.ask();
     await using _again = await nodeUpstream((_, response) => response.end("again"), first.port);
-    const answer = await late;
-    assertEquals([answer.status, await answer.text()], [200, "again"]);
+    for (const { status, body } of await late) assertEquals([status, body], [200, "again"]);
   },
 );

@@ -1,28 +1,24 @@
 /** Which exchanges a drain ends, which it spares, and when it is cancelled. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   type GatewayFixture,
   rawUpstream,
-  readAllText,
-  readToEnd,
   readUntil,
   type RunningServer,
   sendText,
 } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols } from "./both_sockets.ts";
+import { type Exchange, OPENED } from "./story_client.ts";
+import { switching } from "./switching.ts";
 import { DRAIN } from "../../src/failover/testing/drain_order.ts";
 
 const HARD = { ...DRAIN, upstream: "u0" };
 
-/** Answers `Upgrade` with a tunnel, which then echoes what it receives. */
+/** Answers with a tunnel, which then echoes what it receives. */
 function echoing(): RunningServer {
   return rawUpstream(async (conn) => {
-    await readUntil(conn);
-    await sendText(
-      conn,
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-    );
+    await sendText(conn, await switching(await readUntil(conn)));
     const buffer = new Uint8Array(1_024);
     for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) {
       await conn.write(buffer.slice(0, n));
@@ -31,20 +27,25 @@ function echoing(): RunningServer {
 }
 
 /** A client with a tunnel through which bytes have gone both ways. */
-async function joined(fixture: GatewayFixture): Promise<Deno.Conn> {
-  const conn = await fixture.connect();
-  await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
-  await readUntil(conn);
-  await alive(conn);
-  return conn;
+async function joined(fixture: GatewayFixture): Promise<Exchange> {
+  const tunnel = await (await fixture.client()).tunnel("/");
+  assert(OPENED.includes((await tunnel.head()).status));
+  await alive(tunnel);
+  return tunnel;
 }
 
-async function alive(conn: Deno.Conn): Promise<void> {
-  await sendText(conn, "hello");
-  assertEquals(await withTestDeadline("the echo", readUntil(conn, "hello")), "hello");
+async function alive(tunnel: Exchange): Promise<void> {
+  await tunnel.send("hello");
+  assertEquals(await withTestDeadline("the echo", tunnel.readUntil("hello")), "hello");
 }
 
-onBothSockets("a drain that is cancelled in time cuts no session", async ({ start }) => {
+/** A tunnel of a client that was told that it was cut, and not that it ended. */
+async function cutAs(how: "ended" | "reset", tunnel: Exchange): Promise<void> {
+  const { end } = await withTestDeadline("a tunnel to end", tunnel.rest());
+  assertEquals(end === "whole" ? "ended" : end, how);
+}
+
+onBothProtocols("a drain that is cancelled in time cuts no session", async ({ start, cut }) => {
   await using primary = echoing();
   await using backup = echoing();
   await using fixture = await start([primary.port, backup.port]);
@@ -58,14 +59,14 @@ onBothSockets("a drain that is cancelled in time cuts no session", async ({ star
   await fixture.gateway.spare("u0");
   await fixture.gateway.drain({ ...soft, upstream: "u1" });
   // As silent as the spared one, and examined later.
-  await withTestDeadline("the other tunnel to end", readToEnd(other));
+  await cutAs(cut, other);
   await alive(spared);
   assertEquals(fixture.gateway.counters().cut, 1);
 });
 
-onBothSockets(
+onBothProtocols(
   "a drain on hard evidence ends the sessions that soft evidence spared",
-  async ({ start }) => {
+  async ({ start, cut }) => {
     await using up = echoing();
     await using fixture = await start([up.port]);
     await fixture.open(0);
@@ -75,27 +76,30 @@ onBothSockets(
     await alive(busy);
     await fixture.gateway.drain(HARD);
     assertEquals(fixture.gateway.counters().cut, 1);
-    await withTestDeadline("the tunnel to end", readToEnd(busy));
+    await cutAs(cut, busy);
     const cuts = fixture.events.filter((event) => event.type === "sessions.cut");
     assertEquals(cuts.map(({ count, kept }) => [count, kept]), [[0, 1], [1, 0]]);
   },
 );
 
-onBothSockets("a drain on hard evidence is neither cancelled nor delayed", async ({ start }) => {
-  await using up = echoing();
-  await using fixture = await start([up.port]);
-  await fixture.open(0);
-  const first = await joined(fixture);
-  await fixture.gateway.drain({ ...HARD, graceMs: 100 });
-  await fixture.gateway.spare("u0");
-  await withTestDeadline("the first tunnel to end", readToEnd(first));
+onBothProtocols(
+  "a drain on hard evidence is neither cancelled nor delayed",
+  async ({ start, cut }) => {
+    await using up = echoing();
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const first = await joined(fixture);
+    await fixture.gateway.drain({ ...HARD, graceMs: 100 });
+    await fixture.gateway.spare("u0");
+    await cutAs(cut, first);
 
-  await fixture.open(0);
-  const second = await joined(fixture);
-  const soft = { ...HARD, throughEpoch: 2, sparedIfMovedMs: 60_000, revocable: true };
-  for (let i = 0; i < 100; i++) await fixture.gateway.drain(soft);
-  await fixture.gateway.drain({ ...HARD, throughEpoch: 2, graceMs: 60_000, reason: "hard" });
-  await fixture.gateway.drain(soft);
-  await withTestDeadline("the second tunnel to end", readAllText(second).catch(() => ""));
-  assertEquals(fixture.gateway.counters().cut, 2);
-});
+    await fixture.open(0);
+    const second = await joined(fixture);
+    const soft = { ...HARD, throughEpoch: 2, sparedIfMovedMs: 60_000, revocable: true };
+    for (let i = 0; i < 100; i++) await fixture.gateway.drain(soft);
+    await fixture.gateway.drain({ ...HARD, throughEpoch: 2, graceMs: 60_000, reason: "hard" });
+    await fixture.gateway.drain(soft);
+    await cutAs(cut, second);
+    assertEquals(fixture.gateway.counters().cut, 2);
+  },
+);

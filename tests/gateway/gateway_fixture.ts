@@ -15,7 +15,7 @@ import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
 import { requestRules } from "../../src/gateway/headers.ts";
 import { listen, type Listening } from "../../src/gateway/listen.ts";
 import type { GatewayUpstream } from "../../src/gateway/upstream.ts";
-import { newTicketKeys } from "../../src/app/certificates.ts";
+import { newTicketKeys } from "../../src/linux/ticket_keys.ts";
 import { denoSockets } from "../../src/net/deno/transport.ts";
 import { linuxSockets } from "../../src/net/linux/transport.ts";
 import type { Engine } from "../harness/scenario.ts";
@@ -25,7 +25,8 @@ import type { Sockets } from "../../src/net/transport.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { Pool } from "../../src/http1/pool.ts";
 
-import { askHttp2 } from "./http2_ask.ts";
+import { storyClient } from "./clients.ts";
+import { type Head, headOf, type Protocol, type StoryClient } from "./story_client.ts";
 
 /** A running server, which may or may not answer with HTTP. */
 export interface RunningServer extends AsyncDisposable {
@@ -176,8 +177,8 @@ export interface GatewayFixtureOptions extends Partial<GatewaySettings> {
   /** Serves HTTPS, with the sockets of this engine unless `sockets` says otherwise. */
   readonly tls?: TlsFiles & { readonly relay?: Engine };
   readonly admin?: { fetch(request: Request): Response | Promise<Response> };
-  /** What `ask` speaks; HTTP/1.1 by default. */
-  readonly protocol?: "HTTP/1.1" | "HTTP/2";
+  /** What `client` and `ask` speak; HTTP/1.1 by default. */
+  readonly protocol?: Protocol;
   /** Is called with each exchange before the gateway. */
   readonly meddle?: (exchange: GatewayEnv["downstream"]) => void;
 }
@@ -311,6 +312,11 @@ export class GatewayFixture implements AsyncDisposable {
     return conn;
   }
 
+  /** A client on a connection of its own, which speaks the protocol of the story. */
+  async client(): Promise<StoryClient> {
+    return storyClient(await this.connect(), this.#isHttp2 ? "HTTP/2" : "HTTP/1.1");
+  }
+
   /** Sends `text` on a separate connection and returns all that is received until it is closed. */
   async raw(text: string): Promise<string> {
     const conn = await this.connect();
@@ -325,13 +331,31 @@ export class GatewayFixture implements AsyncDisposable {
     lines: readonly string[] = [],
     body = "",
   ): Promise<Answer> {
-    if (this.#isHttp2) return await askHttp2(await this.connect(), { method, path, lines, body });
+    if (this.#isHttp2) return await this.#askHttp2(method, path, lines, body);
     const framing = body === "" || lines.some((line) => /^transfer-encoding/i.test(line))
       ? []
       : [`Content-Length: ${encoder.encode(body).length}`];
     const head = [`${method} ${path} HTTP/1.1`, "Host: front.test", "Connection: close", ...lines];
     const text = [...head, ...framing, "", body].join("\r\n");
     return parsed(await this.raw(text));
+  }
+
+  async #askHttp2(
+    method: string,
+    path: string,
+    lines: readonly string[],
+    body: string,
+  ): Promise<Answer> {
+    const bytes = encoder.encode(body);
+    const isUnknown = body === "" || lines.some((line) => /^transfer-encoding/i.test(line));
+    const length = isUnknown ? [] : [`Content-Length: ${bytes.length}`];
+    const client = await this.client();
+    const asked = await client.begin(method, path, [...lines, ...length], { hasBody: body !== "" });
+    // The server may answer before it has read everything, and read nothing after that.
+    const sending = asked.send(bytes).then(() => body === "" ? undefined : asked.end());
+    const answer = await asked.answer();
+    await sending.catch(() => {});
+    return answer;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -347,13 +371,7 @@ function upstreamAt(name: string, port: number, rank: number): Upstream {
   return { name, rank, address: { kind: "tcp", host: "127.0.0.1", port } };
 }
 
-export interface Answer {
-  readonly status: number;
-  readonly reason: string;
-  /** Lines in the order in which they arrived. */
-  readonly lines: readonly string[];
-  /** The first value of a field, by its name in any case. */
-  get(name: string): string | undefined;
+export interface Answer extends Head {
   readonly body: string;
 }
 
@@ -362,14 +380,6 @@ export function parsed(text: string): Answer {
   const end = text.indexOf("\r\n\r\n");
   const [first = "", ...lines] = text.slice(0, end < 0 ? text.length : end).split("\r\n");
   const [, status = "0", ...reason] = first.split(" ");
-  return {
-    status: Number(status),
-    reason: reason.join(" "),
-    lines,
-    get: (name) => {
-      const line = lines.find((l) => l.toLowerCase().startsWith(`${name.toLowerCase()}:`));
-      return line?.slice(name.length + 1).trim();
-    },
-    body: end < 0 ? "" : text.slice(end + 4),
-  };
+  const head = headOf(Number(status), reason.join(" "), lines);
+  return { ...head, body: end < 0 ? "" : text.slice(end + 4) };
 }

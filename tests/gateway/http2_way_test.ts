@@ -157,3 +157,34 @@ onBothSockets(
     });
   },
 );
+
+onBothSockets(
+  "fields of a connection are malformed in HTTP/2, and credentials for a proxy are not forwarded",
+  async (sockets) => {
+    const heads: string[] = [];
+    const serve = async (conn: Deno.TcpConn, head: string) => {
+      heads.push(head);
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    };
+    const malformed = [
+      ...[["connection", "x-private"], ["keep-alive", "5"], ["proxy-connection", "x"]],
+      ...[["transfer-encoding", "chunked"], ["upgrade", "h2c"], ["te", "gzip"]],
+    ] as const;
+    await withClient(sockets, serve, async (client) => {
+      let id = -1;
+      const ask = (more: readonly [string, string]) => {
+        const fields = block(requestFields("GET", "/", [more]));
+        return client.send(
+          frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, id += 2, fields),
+        );
+      };
+      for (const field of malformed) {
+        await ask(field as [string, string]);
+        assertEquals([field[0], await story(client)], [field[0], ["resetStream 1"]]);
+      }
+      await ask(["proxy-authorization", "secret"]);
+      assertEquals((await story(client)).at(-2), "data ok");
+      assertEquals([heads.length, heads[0]!.includes("secret")], [1, false]);
+    });
+  },
+);

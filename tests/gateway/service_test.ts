@@ -11,16 +11,10 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tlsTest } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { scenario } from "../harness/scenario.ts";
-import {
-  close,
-  nodeUpstream,
-  parsed,
-  readAllText,
-  readToEnd,
-  refusingPort,
-  sendText,
-} from "./gateway_fixture.ts";
+import { onBothProtocols, type OnSockets } from "./both_sockets.ts";
+import { close, nodeUpstream, refusingPort } from "./gateway_fixture.ts";
+import { storyClient } from "./clients.ts";
+import type { Exchange, Protocol } from "./story_client.ts";
 import { serviceContext } from "./service_context.ts";
 
 /** A running service on a port that the system chooses. */
@@ -31,13 +25,26 @@ class Front implements AsyncDisposable {
   #service: Service | undefined;
   #threads: AsyncDisposable | undefined;
   port = 0;
+  readonly #protocol: Protocol;
 
-  static async start(args: readonly string[], files: Record<string, string> = {}): Promise<Front> {
-    const front = new Front();
+  private constructor(protocol: Protocol) {
+    this.#protocol = protocol;
+  }
+
+  static async start(
+    args: readonly string[],
+    files: Record<string, string> = {},
+    protocol: Protocol = "HTTP/1.1",
+  ): Promise<Front> {
+    const front = new Front(protocol);
     const quick = ["--check-interval=100ms", "--listen=127.0.0.1:0", "--failback-damping=off"];
     const config = httpOf([...quick, ...args], { files });
-    const threads = front.#threads = startThreads([config], 1, (event) => front.#readUntil(event));
-    const service = await httpStarter(config).start(serviceContext({
+    const threads = front.#threads = await startThreads(
+      [config],
+      1,
+      (event) => front.#readUntil(event),
+    );
+    const service = await (await httpStarter(config)).start(serviceContext({
       publish: (event) => front.#readUntil(event),
       programs: front.#programs,
       threads,
@@ -71,14 +78,28 @@ class Front implements AsyncDisposable {
   }
 
   async ask(path: string, lines: readonly string[] = [], body?: string) {
-    const conn = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
     const length = body === undefined ? [] : [`Content-Length: ${body.length}`];
-    const first = `${body === undefined ? "GET" : "POST"} ${path} HTTP/1.1`;
-    const head = [first, "Host: front.test", "Connection: close", ...lines, ...length];
-    await sendText(conn, `${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
-    const text = await withTestDeadline(`an answer to ${path}`, readAllText(conn));
-    close(conn);
-    return parsed(text);
+    const method = body === undefined ? "GET" : "POST";
+    using asked = await this.begin(method, path, [...lines, ...length], body !== undefined);
+    const { exchange } = asked;
+    // The service may answer before it has read everything, and read nothing after that.
+    const sending = body === undefined ? undefined : exchange.send(body).then(() => exchange.end());
+    const answer = await withTestDeadline(`an answer to ${path}`, exchange.answer());
+    await sending?.catch(() => {});
+    return answer;
+  }
+
+  /** Begins an exchange on a connection of its own, which the caller closes. */
+  async begin(
+    method: string,
+    path: string,
+    lines: readonly string[] = [],
+    hasBody = false,
+  ): Promise<Disposable & { readonly exchange: Exchange }> {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: this.port });
+    const client = storyClient(conn, this.#protocol);
+    const exchange = await client.begin(method, path, lines, { hasBody });
+    return { exchange, [Symbol.dispose]: () => close(conn) };
   }
 
   async stop(drainMs = 0): Promise<number> {
@@ -92,16 +113,16 @@ class Front implements AsyncDisposable {
   }
 }
 
-/** Runs `run` once for each kind of sockets. */
-function withBothSockets(name: string, run: (start: typeof Front.start) => Promise<void>): void {
-  scenario(name, ({ relay }) =>
-    run(async (args, files) => {
-      const front = await Front.start([...args, `--relay=${relay}`], files);
-      const chosen = front.events.filter((event) => event.type === "sockets.chosen");
-      const sockets = relay === "splice" ? "linux" : "deno";
-      assertEquals(chosen.map((event) => event.sockets), [sockets]);
-      return front;
-    }));
+/** Starts a service of a story; `relay` and `protocol` are those of the story. */
+function starter({ relay, protocol }: OnSockets): typeof Front.start {
+  return async (args, files) => {
+    const h2c = protocol === "HTTP/2" ? ["--h2c"] : [];
+    const front = await Front.start([...args, `--relay=${relay}`, ...h2c], files, protocol);
+    const chosen = front.events.filter((event) => event.type === "sockets.chosen");
+    const sockets = relay === "splice" ? "linux" : "deno";
+    assertEquals(chosen.map((event) => event.sockets), [sockets]);
+    return front;
+  };
 }
 
 /** Answers with the request; `checks` collects the paths of requests without `X-Real`, which are checks. */
@@ -119,9 +140,10 @@ async function echoesRequest(checks: string[] = [], status: () => number = () =>
 
 const REAL = ["X-Real: 1"];
 
-withBothSockets(
+onBothProtocols(
   "a URL gives base path, host and credentials; the file adds host and headers",
-  async (start) => {
+  async (on) => {
+    const start = starter(on);
     await using up = await echoesRequest();
     {
       await using front = await start([`--primary=http://me:p%40ss@127.0.0.1:${up.port}/app/`]);
@@ -141,9 +163,10 @@ withBothSockets(
   },
 );
 
-withBothSockets(
+onBothProtocols(
   "--preserve-host and --no-failover-header have their documented effect",
-  async (start) => {
+  async (on) => {
+    const start = starter(on);
     await using up = await echoesRequest();
     const flags = ["--preserve-host", "--no-failover-header"];
     await using front = await start([`--primary=http://127.0.0.1:${up.port}`, ...flags]);
@@ -152,19 +175,20 @@ withBothSockets(
   },
 );
 
-withBothSockets("--allow-trace forwards TRACE, which is refused without it", async (start) => {
+onBothProtocols("--allow-trace forwards TRACE, which is refused without it", async (on) => {
+  const start = starter(on);
   await using up = await echoesRequest();
   const primary = `--primary=http://127.0.0.1:${up.port}`;
   for (const [flags, status] of [[[], 405], [["--allow-trace"], 200]] as const) {
     await using front = await start([primary, ...flags]);
-    const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
-    await sendText(conn, "TRACE / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\nConnection: close\r\n\r\n");
-    assertEquals(parsed(await withTestDeadline("an answer", readAllText(conn))).status, status);
-    close(conn);
+    using asked = await front.begin("TRACE", "/", REAL);
+    const answer = await withTestDeadline("an answer", asked.exchange.answer());
+    assertEquals(answer.status, status);
   }
 });
 
-withBothSockets("each service has its own name in Via", async (start) => {
+onBothProtocols("each service has its own name in Via", async (on) => {
+  const start = starter(on);
   await using up = await echoesRequest();
   const names = new Set<string>();
   for (let i = 0; i < 2; i++) {
@@ -177,9 +201,10 @@ withBothSockets("each service has its own name in Via", async (start) => {
   assertEquals(names.size, 2);
 });
 
-withBothSockets(
+onBothProtocols(
   "--max-body limits a request, --check-path and --check-status determine the checks",
-  async (start) => {
+  async (on) => {
+    const start = starter(on);
     const checks: string[] = [];
     await using up = await echoesRequest(checks, () => 302);
     const flags = ["--max-body=10B", "--check-path=/up?x", "--check-status=302"];
@@ -190,7 +215,8 @@ withBothSockets(
   },
 );
 
-withBothSockets("a folder and a page serve clients when no server is left", async (start) => {
+onBothProtocols("a folder and a page serve clients when no server is left", async (on) => {
+  const start = starter(on);
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
   await Deno.writeTextFile(`${folder}/index.html`, "<p>static");
   await Deno.writeTextFile(`${folder}/sorry.html`, "<p>sorry");
@@ -212,9 +238,10 @@ withBothSockets("a folder and a page serve clients when no server is left", asyn
   await Deno.remove(folder, { recursive: true });
 });
 
-withBothSockets(
+onBothProtocols(
   "without an upstream, clients are held for --hold and then get --error-page",
-  async (start) => {
+  async (on) => {
+    const start = starter(on);
     const page = await Deno.makeTempFile({ prefix: "failover-test-", suffix: ".html" });
     await Deno.writeTextFile(page, "<p>gone for lunch");
     const flags = ["--hold=50ms", `--error-page=${page}`];
@@ -230,9 +257,10 @@ withBothSockets(
   },
 );
 
-withBothSockets(
+onBothProtocols(
   "an upstream that still answers is used although all checks fail",
-  async (start) => {
+  async (on) => {
+    const start = starter(on);
     await using up = await echoesRequest([], () => 500);
     await using front = await start([`--primary=http://127.0.0.1:${up.port}`]);
     await front.event("service.failedOpen");
@@ -240,7 +268,8 @@ withBothSockets(
   },
 );
 
-withBothSockets("--response-idle-timeout ends a response that has stopped", async (start) => {
+onBothProtocols("--response-idle-timeout ends a response that has stopped", async (on) => {
+  const start = starter(on);
   await using up = await nodeUpstream((request, response) => {
     if (request.headers["x-real"] === undefined) return void response.end();
     response.writeHead(200, { "content-length": 100 }).write("part");
@@ -249,11 +278,9 @@ withBothSockets("--response-idle-timeout ends a response that has stopped", asyn
     `--primary=http://127.0.0.1:${up.port}`,
     "--response-idle-timeout=300ms",
   ]);
-  const conn = await Deno.connect({ hostname: "127.0.0.1", port: front.port });
-  await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\nX-Real: 1\r\n\r\n");
-  const { text } = await withTestDeadline("the response to be cut", readToEnd(conn));
-  close(conn);
-  assertStringIncludes(text, "part");
+  using asked = await front.begin("GET", "/", REAL);
+  const answer = await withTestDeadline("the response to be cut", asked.exchange.answer());
+  assertEquals([answer.body, answer.end], ["part", on.cut]);
 });
 
 Deno.test("a file that cannot be read is a configuration error that names the option", async () => {
@@ -290,10 +317,12 @@ tlsTest("--tls-cert and --tls-key serve HTTPS, and neither works alone", async (
     await using front = await Front.start([
       ...[primary, cert, `--tls-key=${tls.keyPath}`, `--relay=${tls.relay}`],
     ]);
-    using client = Deno.createHttpClient({ caCerts: [tls.cert] });
-    const headers = { "x-real": "1" };
-    const answer = await fetch(`https://localhost:${front.port}/x`, { client, headers });
-    assertEquals((await answer.json()).url, "/x");
+    for (const protocol of [{ http1: true, http2: false }, { http1: false, http2: true }]) {
+      using client = Deno.createHttpClient({ caCerts: [tls.cert], ...protocol });
+      const headers = { "x-real": "1" };
+      const answer = await fetch(`https://localhost:${front.port}/x`, { client, headers });
+      assertEquals((await answer.json()).url, "/x");
+    }
   }
   const failed = await Front.start([primary, cert, `--tls-key=${tls.certPath}`]).catch((e) => e);
   assertStringIncludes(failed.message, "it holds no private key (PEM) (from flag --tls-key)");

@@ -14,8 +14,8 @@ import {
 } from "./gateway_fixture.ts";
 import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
 import { mirror } from "./mirror.ts";
-
-const BASIC = "GET / HTTP/1.1\r\nHost: front.test\r\nConnection: close\r\n";
+import { OPENED } from "./story_client.ts";
+import { switching } from "./switching.ts";
 
 onBothProtocols("a path and its query arrive exactly as they were sent", async ({ start }) => {
   await using up = mirror();
@@ -46,13 +46,18 @@ onBothProtocols("OPTIONS * stays OPTIONS *, and any method is forwarded", async 
   assertMatch((await fixture.ask("PROPFIND", "/dav")).body, /^PROPFIND \/base\/dav HTTP/);
 });
 
-onBothSockets("headers keep their spelling, order and duplicates", async ({ start }) => {
-  await using up = mirror();
-  await using fixture = await start([up.port]);
-  await fixture.open(0);
-  const { body } = await fixture.ask("GET", "/", ["X-b: 1", "x-A: 2", "X-b: 3", "Cookie: a=1"]);
-  assertStringIncludes(body, "X-b: 1\r\nx-A: 2\r\nX-b: 3\r\nCookie: a=1\r\n");
-});
+onBothProtocols(
+  "headers keep their spelling, order and duplicates",
+  async ({ start, protocol }) => {
+    await using up = mirror();
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const { body } = await fixture.ask("GET", "/", ["X-b: 1", "x-A: 2", "X-b: 3", "Cookie: a=1"]);
+    const all = "X-b: 1\r\nx-A: 2\r\nX-b: 3\r\nCookie: a=1\r\n";
+    // Names in HTTP/2 have no capital letters.
+    assertStringIncludes(body, protocol === "HTTP/2" ? all.toLowerCase() : all);
+  },
+);
 
 onBothSockets(
   "hop-by-hop headers, and those that Connection names, are not forwarded",
@@ -147,9 +152,9 @@ onBothProtocols(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "many Set-Cookie lines and an unknown reason phrase reach the client",
-  async ({ start }) => {
+  async ({ start, protocol }) => {
     await using up = rawUpstream(async (conn) => {
       await readUntil(conn);
       await sendText(
@@ -161,9 +166,11 @@ onBothSockets(
     await using fixture = await start([up.port]);
     await fixture.open(0);
     const answer = await fixture.ask("GET", "/");
-    assertEquals([answer.status, answer.reason], [299, "Quite Fine"]);
+    const isHttp2 = protocol === "HTTP/2";
+    // HTTP/2 has neither reason phrases nor capital letters in names.
+    assertEquals([answer.status, answer.reason], [299, isHttp2 ? "" : "Quite Fine"]);
     assertEquals(answer.lines.filter((l) => /^set-cookie/i.test(l)), [
-      "Set-Cookie: a=1",
+      isHttp2 ? "set-cookie: a=1" : "Set-Cookie: a=1",
       "set-cookie: b=2",
     ]);
     assertEquals(answer.get("x-hop"), undefined);
@@ -230,7 +237,7 @@ onBothProtocols(
   },
 );
 
-onBothSockets("early hints and trailers are forwarded in both directions", async ({ start }) => {
+onBothProtocols("early hints and trailers are forwarded in both directions", async ({ start }) => {
   let trailers: unknown;
   await using up = await nodeUpstream((request, response) => {
     request.resume().on("end", () => {
@@ -244,38 +251,41 @@ onBothSockets("early hints and trailers are forwarded in both directions", async
   });
   await using fixture = await start([up.port]);
   await fixture.open(0);
-  const text = await fixture.raw(
-    "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" +
-      "3\r\nabc\r\n0\r\nX-Check: 7\r\n\r\n",
-  );
-  assertMatch(text, /^HTTP\/1\.1 103 [^]*link: <\/a\.css>[^]*HTTP\/1\.1 200 OK/i);
-  assertMatch(text, /4\r\nbody\r\n0\r\nX-Sum: 42\r\n\r\n$/);
+  const client = await fixture.client();
+  const lines = ["TE: trailers", "Connection: TE"];
+  const post = await client.begin("POST", "/", lines, { hasBody: true });
+  await post.send("abc");
+  await post.end(["X-Check: 7"]);
+  const hints = await post.head();
+  assertEquals([hints.status, hints.get("link")], [103, "</a.css>; rel=preload"]);
+  const answer = await post.answer();
+  assertEquals([answer.status, answer.body, answer.end], [200, "body", "whole"]);
+  assertEquals(answer.trailers.map((line) => line.toLowerCase()), ["x-sum: 42"]);
   assertEquals({ ...(trailers as object) }, { "x-check": "7" });
 });
 
-onBothSockets(
+onBothProtocols(
   "a client with 100-continue sends its body after the upstream has agreed",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
-      assertStringIncludes(await readUntil(conn), "Expect: 100-continue");
+      assertMatch(await readUntil(conn), /Expect: 100-continue/i);
       await sendText(conn, "HTTP/1.1 100 Continue\r\n\r\n");
       assertEquals(await readUntil(conn, "hello"), "hello");
       await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     });
     await using fixture = await start([up.port]);
     await fixture.open(0);
-    const conn = await fixture.connect();
-    await sendText(
-      conn,
-      "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
-    );
-    assertMatch(await readUntil(conn), /^HTTP\/1\.1 100 /);
-    await sendText(conn, "hello");
-    assertMatch(await readAllText(conn), /^HTTP\/1\.1 200 /);
+    const client = await fixture.client();
+    const lines = ["Expect: 100-continue", "Content-Length: 5"];
+    const post = await client.begin("POST", "/", lines, { hasBody: true });
+    assertEquals((await withTestDeadline("100", post.head())).status, 100);
+    await post.send("hello");
+    await post.end();
+    assertEquals((await post.answer()).status, 200);
   },
 );
 
-onBothSockets("an event stream arrives event by event", async ({ start }) => {
+onBothProtocols("an event stream arrives event by event", async ({ start }) => {
   const turn = Promise.withResolvers<void>();
   await using up = await nodeUpstream(async (_, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
@@ -285,14 +295,14 @@ onBothSockets("an event stream arrives event by event", async ({ start }) => {
   });
   await using fixture = await start([up.port]);
   await fixture.open(0);
-  const conn = await fixture.connect();
-  await sendText(conn, `${BASIC}\r\n`);
-  await withTestDeadline("the first event", readUntil(conn, "data: 1\n\n"));
+  const asked = await (await fixture.client()).begin("GET", "/");
+  assertEquals((await asked.head()).status, 200);
+  await withTestDeadline("the first event", asked.readUntil("data: 1\n\n"));
   turn.resolve();
-  assertStringIncludes(await readAllText(conn), "data: 2\n\n");
+  assertEquals((await asked.rest()).body, "data: 2\n\n");
 });
 
-onBothSockets(
+onBothProtocols(
   "a slow reader slows the upstream down, and gets every byte",
   async ({ start }) => {
     const total = 64 * 1024 * 1024;
@@ -308,19 +318,19 @@ onBothSockets(
     });
     await using fixture = await start([up.port]);
     await fixture.open(0);
-    const conn = await fixture.connect();
-    await sendText(conn, `${BASIC}\r\n`);
-    const first = await readUntil(conn);
-    // Only kernel buffers are between the upstream and a client that does not read.
+    const asked = await (await fixture.client()).begin("GET", "/");
+    assertEquals((await asked.head()).status, 200);
+    // Only kernel buffers, or a window, are between the upstream and a client that does not read.
     for (let before = -1; before !== sent;) {
       before = sent;
       for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
     }
     assert(sent < total / 2, `the upstream could send ${sent} of ${total}`);
-    let got = first.length - first.indexOf("\r\n\r\n") - 4;
-    const buffer = new Uint8Array(1 << 20);
-    for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) got += n;
-    assertEquals(got, total);
+    let got = 0;
+    for (let part = await asked.read(); part !== undefined; part = await asked.read()) {
+      got += part.length;
+    }
+    assertEquals([got, (await asked.rest()).end], [total, "whole"]);
   },
 );
 
@@ -336,14 +346,10 @@ onBothProtocols(
     await fixture.open(0);
     const declared = await fixture.ask("POST", "/", [], "x".repeat(1001));
     assertEquals([declared.status, bytes], [413, 0]);
-    const chunk = `1f4\r\n${"y".repeat(500)}\r\n`;
-    const grown = await fixture.ask(
-      "POST",
-      "/",
-      ["Transfer-Encoding: chunked"],
-      `${chunk}${chunk}${chunk}0\r\n\r\n`,
-    );
-    assertEquals(grown.status, 413);
+    const grown = await (await fixture.client()).begin("POST", "/", [], { hasBody: true });
+    for (let i = 0; i < 3; i++) await grown.send("y".repeat(500));
+    await grown.end();
+    assertEquals((await grown.answer()).status, 413);
     assertEquals(
       (await fixture.ask("POST", "/", [], "z".repeat(1000))).body.includes("took it"),
       true,
@@ -352,35 +358,40 @@ onBothProtocols(
   },
 );
 
-onBothSockets("a client that leaves ends its request at the upstream", async ({ start }) => {
-  const left = Promise.withResolvers<void>();
-  const there = Promise.withResolvers<void>();
-  await using up = await nodeUpstream((request) => {
-    request.socket.on("close", () => left.resolve());
-    there.resolve();
-  });
-  await using fixture = await start([up.port]);
-  await fixture.open(0);
-  const client = connect(fixture.port, "127.0.0.1");
-  client.write(`${BASIC}\r\n`);
-  await there.promise;
-  client.resetAndDestroy();
-  await withTestDeadline("the upstream's connection to close", left.promise);
-  assertEquals(fixture.doubts, []);
-});
+onBothProtocols(
+  "a client that leaves ends its request at the upstream",
+  async ({ start, protocol }) => {
+    const left = Promise.withResolvers<void>();
+    const there = Promise.withResolvers<void>();
+    await using up = await nodeUpstream((request) => {
+      request.socket.on("close", () => left.resolve());
+      there.resolve();
+    });
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    if (protocol === "HTTP/2") {
+      const asked = await (await fixture.client()).begin("GET", "/");
+      await there.promise;
+      await asked.leave();
+    } else {
+      const client = connect(fixture.port, "127.0.0.1");
+      client.write("GET / HTTP/1.1\r\nHost: front.test\r\n\r\n");
+      await there.promise;
+      client.resetAndDestroy();
+    }
+    await withTestDeadline("the upstream's connection to close", left.promise);
+    assertEquals(fixture.doubts, []);
+  },
+);
 
-onBothSockets(
+onBothProtocols(
   "an upgraded connection carries any bytes both ways until one side ends",
   async ({ start }) => {
     await using up = rawUpstream(async (conn) => {
       const head = await readUntil(conn);
       assertMatch(head, /\r\nUpgrade: websocket\r\n/);
       assertMatch(head, /\r\nConnection: upgrade\r\n/i);
-      await sendText(
-        conn,
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-          "Sec-WebSocket-Accept: abc\r\n\r\nearly",
-      );
+      await sendText(conn, `${await switching(head, ["Sec-WebSocket-Protocol: abc"])}early`);
       assertEquals(await readUntil(conn, "\x81\x85ping!"), "\x81\x85ping!");
       await sendText(conn, "\x8a\x00pong");
       assertEquals(await readAllText(conn), "");
@@ -388,30 +399,24 @@ onBothSockets(
     });
     await using fixture = await start([up.port]);
     await fixture.open(0);
-    const conn = await fixture.connect();
-    await sendText(
-      conn,
-      "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: k\r\n\r\n",
-    );
-    const head = await readUntil(conn, "early");
-    assertMatch(head, /^HTTP\/1\.1 101 [^]*Sec-WebSocket-Accept: abc\r\n/);
-    await sendText(conn, "\x81\x85ping!");
-    assertStringIncludes(await readUntil(conn, "pong"), "\x8a\x00pong");
-    await conn.closeWrite();
-    assertEquals(await readAllText(conn), "bye");
+    const tunnel = await (await fixture.client()).tunnel("/ws");
+    const { status, get } = await tunnel.head();
+    assertEquals([OPENED.includes(status), get("sec-websocket-protocol")], [true, "abc"]);
+    await tunnel.readUntil("early");
+    await tunnel.send("\x81\x85ping!");
+    assertStringIncludes(await tunnel.readUntil("pong"), "\x8a\x00pong");
+    await tunnel.end();
+    const { body, end } = await withTestDeadline("the end", tunnel.rest());
+    assertEquals([body, end], ["bye", "whole"]);
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an upgraded connection that is half-closed has all the time it needs",
   async ({ start }) => {
     const [ended, later] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     await using up = rawUpstream(async (conn) => {
-      await readUntil(conn);
-      await sendText(
-        conn,
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n",
-      );
+      await sendText(conn, await switching(await readUntil(conn)));
       assertEquals(await readAllText(conn), "");
       ended.resolve();
       await later.promise;
@@ -420,32 +425,30 @@ onBothSockets(
     const clock = new ManualClock();
     await using fixture = await start([up.port], { clock });
     await fixture.open(0);
-    const conn = await fixture.connect();
-    await sendText(
-      conn,
-      "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x/1\r\nConnection: upgrade\r\n\r\n",
-    );
-    await readUntil(conn);
-    await conn.closeWrite();
+    const tunnel = await (await fixture.client()).tunnel("/");
+    await tunnel.head();
+    await tunnel.end();
     await withTestDeadline("the end at the upstream", ended.promise);
     await clock.advance(60_000);
     later.resolve();
-    assertEquals(await withTestDeadline("the rest", readAllText(conn)), "at last");
+    const { body, end } = await withTestDeadline("the rest", tunnel.rest());
+    assertEquals([body, end], ["at last", "whole"]);
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an upgrade that the upstream declines is an ordinary response",
   async ({ start }) => {
     await using up = await nodeUpstream((_, response) => response.writeHead(403).end("no"));
     up.server.on(
       "upgrade",
-      (_, socket) => socket.end("HTTP/1.1 426 No\r\nContent-Length: 0\r\n\r\n"),
+      (_, socket) => socket.end("HTTP/1.1 426 No\r\nContent-Length: 2\r\n\r\nno"),
     );
     await using fixture = await start([up.port]);
     await fixture.open(0);
-    const answer = await fixture.ask("GET", "/", ["Upgrade: websocket", "Connection: upgrade"]);
-    assertEquals(answer.status, 426);
+    const asked = await (await fixture.client()).tunnel("/");
+    const { status, body, end } = await withTestDeadline("an answer", asked.answer());
+    assertEquals([status, body, end], [426, "no", "whole"]);
   },
 );
 

@@ -8,8 +8,8 @@ import { underHosts } from "./hosts.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-/** The paths of etcd's programs; undefined where they are not installed. */
-export const ETCD = pathOf("etcd");
+/** The paths of etcd's programs; undefined where they are not installed. `FAILOVER_ETCD` is another etcd to test with. */
+export const ETCD = Deno.env.get("FAILOVER_ETCD") ?? pathOf("etcd");
 export const ETCDCTL = pathOf("etcdctl");
 
 function pathOf(program: string): string | undefined {

@@ -4,7 +4,7 @@ import { ask, connectTo } from "./client.ts";
 import { type CommandRun, runCommand } from "./command.ts";
 import { Control } from "./control.ts";
 import type { LineConn } from "./line_conn.ts";
-import { Proxy } from "./proxy.ts";
+import { Proxy, type ProxyOptions } from "./proxy.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 
 /** The options of a file, by their names in it. */
@@ -58,14 +58,22 @@ export class AskingSession implements Disposable {
   }
 }
 
+/** What a proxy runs in, as `ProxyOptions` has it. */
+type Surroundings = Pick<ProxyOptions, "env" | "main" | "under">;
+
 /** A proxy, its file and its control socket. */
 export class ReloadedProxy extends Proxy {
   readonly #control: Control;
   readonly #file: string;
   readonly #args: readonly string[];
 
-  constructor(control: Control, file: string, args: readonly string[], main?: string) {
-    super(args, { FAILOVER_CONTROL: control.path }, "", main);
+  constructor(
+    control: Control,
+    file: string,
+    args: readonly string[],
+    { env = {}, main, under }: Surroundings,
+  ) {
+    super(args, { ...env, FAILOVER_CONTROL: control.path }, "", main, under);
     this.#control = control;
     this.#file = file;
     this.#args = args;
@@ -119,18 +127,18 @@ export class ReloadedProxy extends Proxy {
   }
 }
 
-/** Starts the proxy with these options in its file. `main` replaces its program. */
+/** Starts the proxy with these options in its file. */
 export async function startReloaded(
   options: FileOptions,
-  { flags = [], main }: { readonly flags?: readonly string[]; readonly main?: string } = {},
+  { flags = [], ...surroundings }: Surroundings & { readonly flags?: readonly string[] } = {},
 ): Promise<ReloadedProxy> {
   const control = await Control.make();
   const file = `${control.path}.yaml`;
   await Deno.writeTextFile(file, textOf(options));
-  return new ReloadedProxy(control, file, ["--config", file, ...flags], main);
+  return new ReloadedProxy(control, file, ["--config", file, ...flags], surroundings);
 }
 
-function textOf({ services, ...rest }: FileOptions): string {
+export function textOf({ services, ...rest }: FileOptions): string {
   const all = Object.entries((services ?? {}) as Record<string, FileOptions>)
     .map(([name, service]) => [name, { ...QUICK_SERVICE, ...service }]);
   const options = { ...QUICK, ...rest };

@@ -5,6 +5,7 @@ import { bytes, frame, headers, joined } from "../../src/http2/testing/frames.ts
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 import { flood, http2Client } from "../harness/http2_client.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -58,5 +59,30 @@ tlsTest(
     }
     assertEquals([proxy.events("proxy.faulted"), proxy.events("request.refused")], [[], []]);
     assertEquals(await proxy.stop(), 0);
+  },
+);
+
+tlsTest(
+  "a client that opens its windows after each 4 KB of a download is no flood",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
+    await using proxy = await startWebProxy({ primary, flags });
+    const client = await http2Client(portOf(proxy), tls.cert);
+    const [wanted, step] = [24 * 1024 * 1024, 4096];
+    await client.get(1, `/download?bytes=${wanted}`);
+    const opened = bytes(0, 0, step >> 8, step & 0xff);
+    const update = (id: number) => frame(FRAME.windowUpdate, 0, id, opened);
+    let [received, used] = [0, 0];
+    while (received < wanted) {
+      const next = await withTestDeadline("a frame", client.next(), proxy.lastLines);
+      assert(next?.type === "headers" || next?.type === "data", next?.type);
+      if (next.type === "data") received += next.payload.length;
+      const steps = Math.floor((received - used) / step);
+      used += steps * step;
+      await client.send(many(steps, () => joined([update(1), update(0)])));
+    }
+    client.conn.close();
+    assertEquals(received, wanted);
   },
 );

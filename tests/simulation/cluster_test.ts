@@ -5,7 +5,10 @@ import { SimulatedCluster } from "./cluster.ts";
 const COUNT = chosenSeed === undefined
   ? Number(Deno.env.get("FAILOVER_CLUSTER_SCHEDULES") ?? 100)
   : 1;
-const FIRST = chosenSeed ?? Math.floor(Math.random() * 2 ** 31);
+/** The first seed, for a run of many schedules in parts. */
+const FROM = Deno.env.get("FAILOVER_CLUSTER_FIRST");
+const FIRST = chosenSeed ??
+  (FROM === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(FROM));
 
 Deno.test("several proxies keep to one decision in random schedules of faults", async () => {
   console.log(`first seed ${FIRST}, ${COUNT} schedules`);

@@ -5,7 +5,7 @@ import { Fault } from "../../base/fault.ts";
 import { Authority } from "../../linux/testing/authority.ts";
 import { opensslTest } from "../../linux/testing/tls_pair.ts";
 import type { CertifiedKey } from "../../linux/tls_context.ts";
-import { TICKET_KEYS_BYTES } from "../../linux/tls_server.ts";
+import { TICKET_KEYS_BYTES } from "../../linux/ticket_keys.ts";
 import type { Conn } from "../conn.ts";
 import type { DialTls, ListeningPort, Sockets, TlsHandshake, TlsTerminator } from "../transport.ts";
 import { linuxSockets } from "./transport.ts";

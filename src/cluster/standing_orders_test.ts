@@ -1,0 +1,41 @@
+import { assertEquals } from "@std/assert";
+import type { OrderOutcome } from "../failover/orders.ts";
+import { Members } from "./testing/membership.ts";
+
+const ANN = { by: "ann", reason: "works" };
+
+/** A proxy that leads, and whose service is paused by the order that it gets. */
+async function leader() {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  const outcomes: OrderOutcome[] = [];
+  const send = () => {
+    p1.state = { ...p1.state, paused: { ...ANN, since: 0 } };
+    p1.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+    p1.coordinator.changed();
+  };
+  return { members, p1, outcomes, send };
+}
+
+Deno.test("an order that the leader got has succeeded when it is stored for all", async () => {
+  const { members, outcomes, send } = await leader();
+  let storedFirst: boolean | undefined;
+  members.etcd.onChange = (key) => {
+    if (key === "orders") storedFirst = outcomes.length === 0;
+  };
+  send();
+  await members.pass(500);
+  assertEquals([outcomes, storedFirst], [[{ is: "finished" }], true]);
+});
+
+Deno.test("an order that cannot be stored for all has failed, although it is in force here", async () => {
+  const { members, outcomes, send } = await leader();
+  members.cut.add("p1");
+  send();
+  await members.pass(15_000);
+  assertEquals(outcomes, [{
+    is: "failed",
+    reason: "it was carried out here, but is not stored for all: no answer in time",
+  }]);
+});
