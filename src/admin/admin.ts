@@ -11,6 +11,7 @@ import type { EventStream, Stamped } from "../events/stream.ts";
 import type { OperatorOrder } from "../failover/orders.ts";
 import type { Incidents } from "../incidents/incidents.ts";
 import type { AdminEnv } from "./listen.ts";
+import { configReport } from "./config_state.ts";
 import { isOurName } from "./host_names.ts";
 import { isSame } from "./token.ts";
 import { EXPOSITION_TYPE } from "./exposition.ts";
@@ -201,14 +202,18 @@ function answerState(
   { services, clock, facts }: AdminSettings,
   saysWho: boolean,
 ): Response {
-  const { version } = facts();
+  const { version, config } = facts();
+  const process = { version, ...saysWho ? { config: configReport(config) } : {} };
   const name = c.req.query("service");
   if (name === undefined && services.length > 1) {
-    return c.json({ version, services: services.map((view) => stateReport(view, clock, saysWho)) });
+    return c.json({
+      ...process,
+      services: services.map((view) => stateReport(view, clock, saysWho)),
+    });
   }
   const view = find(services, name);
   if (view === undefined) return c.json({ error: `no service "${name}"` }, 404);
-  return c.json({ version, ...stateReport(view, clock, saysWho) });
+  return c.json({ ...process, ...stateReport(view, clock, saysWho) });
 }
 
 /** The service with that name; without a name, the only service. */

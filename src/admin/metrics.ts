@@ -2,6 +2,7 @@
  * The metrics of the process as Prometheus text. All values are read at the time of the scrape: states and
  * counters from the services, and counts of events from `EventCounts`. Pure.
  */
+import { type ConfigState, lastReloadWorked } from "./config_state.ts";
 import { isUp } from "../failover/health.ts";
 import { type Lag, lagOf, reportOf } from "../failover/roles.ts";
 import { activeOf, letsClientsThrough } from "../failover/state.ts";
@@ -36,16 +37,6 @@ export interface ProcessFacts {
   readonly notificationsLost: number;
   /** Event subscribers that failed and were dropped; anything but 0 is a bug. */
   readonly reportsBroken: number;
-}
-
-/** The config that is in force, and whether the last reload was refused. */
-export interface ConfigState {
-  /** A short text that differs if an option does. */
-  readonly hash: string;
-  /** When it was read, in milliseconds since 1970. */
-  readonly readAt: number;
-  /** False after a reload that was refused. */
-  readonly isGood: boolean;
 }
 
 /** The whole answer to a scrape, in the format of `exposition.ts`. */
@@ -340,7 +331,7 @@ function processFamilies(facts: ProcessFacts): string[] {
       "failover_config_reload_success",
       "gauge",
       "1 if the config was put into force when it was read last, 0 if it was refused.",
-      [[{}, Number(facts.config.isGood)]],
+      [[{}, Number(lastReloadWorked(facts.config))]],
     ),
     family(
       "failover_config_last_reload_timestamp_seconds",

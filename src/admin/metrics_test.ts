@@ -12,7 +12,7 @@ const FACTS = {
   now: 0,
   descriptors: { open: 20, max: 1_024 },
   memoryBytes: 5,
-  config: { hash: "abc", readAt: 5_000, isGood: true },
+  config: { hash: "abc", readAt: 5_000 },
   logLinesLost: 1,
   notificationsLost: 2,
   reportsBroken: 0,

@@ -11,9 +11,17 @@ import { whyNot } from "../failover/orders.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
 import { costOfIncident, sentenceOfIncident } from "../incidents/text.ts";
 import type { Incidents } from "../incidents/incidents.ts";
+import type { ConfigState } from "./config_state.ts";
 import { clusterTroubles } from "./cluster.ts";
 import { checksDrawing, dayDrawing, type Html, waterfall } from "./page_drawings.ts";
-import { ordersOf, readiness, serverWords, serviceSentence, span } from "./page_words.ts";
+import {
+  configWords,
+  ordersOf,
+  readiness,
+  serverWords,
+  serviceSentence,
+  span,
+} from "./page_words.ts";
 import { outlook } from "./state_report.ts";
 import { barIn, type ServiceView, upstreamRole } from "./view.ts";
 
@@ -22,6 +30,7 @@ export interface PageSettings {
   readonly clock: Clock;
   readonly services: readonly ServiceView[];
   readonly incidents: Pick<Incidents, "list" | "timeline">;
+  readonly facts: () => { readonly config: ConfigState };
   /** Which buttons there are: none, or those that need a token, or all. */
   readonly buttons: "none" | "token" | "all";
 }
@@ -37,7 +46,11 @@ export async function pageState(settings: PageSettings): Promise<Html> {
       return x! - y! || a.index - b.index;
     });
   const shown = sorted.map(({ view, index }) => service(settings, view, index));
-  return html`${await Promise.all(shown)}`;
+  const config = configWords(settings.facts().config, settings.clock.wall());
+  const line = html`<p class="${config.isAlarming ? "order" : "quiet"}">${config.text}</p>`;
+  return html`${config.isAlarming ? line : ""}${await Promise.all(shown)}${
+    config.isAlarming ? "" : line
+  }`;
 }
 
 async function service(settings: PageSettings, view: ServiceView, index: number): Promise<Html> {

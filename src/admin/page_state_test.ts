@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { ConfigState } from "./config_state.ts";
 import { pageState } from "./page_state.ts";
 import { answeredAs, PASSED, REFUSED } from "../failover/testing/results.ts";
 import { TestService } from "./testing/service.ts";
@@ -6,10 +7,12 @@ import { TestService } from "./testing/service.ts";
 async function textOf(
   services: readonly TestService[],
   buttons: "none" | "token" | "all" = "none",
+  config: ConfigState = { hash: "abc", readAt: 0 },
 ) {
   const { clock, incidents } = services[0]!;
+  const facts = () => ({ config });
   const views = services.map(({ view }) => view);
-  return String(await pageState({ clock, services: views, incidents, buttons }));
+  return String(await pageState({ clock, services: views, incidents, facts, buttons }));
 }
 
 const ordersIn = (text: string) =>
@@ -88,4 +91,26 @@ Deno.test("a server that may not be chosen says why, beside its verdict", async 
     await textOf([service]),
     "may not be chosen: it takes writes, and so did a, which was chosen last",
   );
+});
+
+Deno.test("a reload that was refused stands above the services, and any other one below them", async () => {
+  await using service = new TestService({ name: "db" });
+  await service.start(PASSED, PASSED);
+  const now = service.clock.wall();
+  const config = { hash: "abc", readAt: now - 3_600_000 };
+  const last = { at: now - 60_000, by: "<ann>", changes: ["service db: hold 1s → 2s"], errors: [] };
+  const applied = await textOf([service], "none", {
+    ...config,
+    lastReload: { ...last, outcome: "applied" },
+  });
+  const done = "Last reload 1m ago, by &lt;ann&gt;: service db: hold 1s → 2s.";
+  assertStringIncludes(applied, done);
+  assert(applied.indexOf("<h2") < applied.indexOf(done));
+  const refused = await textOf([service], "none", {
+    ...config,
+    lastReload: { ...last, outcome: "refused", changes: [], errors: ["Unknown key <x>"] },
+  });
+  const why = "The reload ordered by &lt;ann&gt; 1m ago was refused: Unknown key &lt;x&gt;.";
+  assertStringIncludes(refused, `<p class="order">${why} The config in force was read 1h ago.`);
+  assert(refused.indexOf(why) < refused.indexOf("<h2"));
 });

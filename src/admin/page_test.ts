@@ -14,10 +14,12 @@ Deno.test("the page is one file, and its Content-Security-Policy allows only its
   await service.start(PASSED, PASSED);
   const { clock, incidents, view } = service;
   const app = new Hono();
-  app.get("/", (c) => answerPage(c, { clock, incidents, services: [view], buttons: "none" }));
+  const facts = () => ({ config: { hash: "abc", readAt: 0 } });
+  const settings = { clock, incidents, facts, services: [view], buttons: "none" } as const;
+  app.get("/", (c) => answerPage(c, settings));
   app.get(
     "/page",
-    (c) => answerPageState(c, { clock, incidents, services: [view], buttons: "none" }),
+    (c) => answerPageState(c, settings),
   );
   const response = await app.request("/");
   const text = await response.text();

@@ -4,6 +4,7 @@ import { formatDuration } from "../base/duration.ts";
 import { lagOf, reportOf } from "../failover/roles.ts";
 import { activeOf, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
+import type { ConfigState } from "./config_state.ts";
 import { barIn, couldTakeOver, isReady, type ServiceView } from "./view.ts";
 
 /** The best state first: the primary serves, another upstream does, nothing is decided, clients get none. */
@@ -102,6 +103,25 @@ export function serverWords(state: State, name: string): string | undefined {
     ...seconds === undefined ? [] : [formatDuration(Math.round(seconds * 1_000))],
   ];
   return lag.length === 0 ? role : `${role}, ${lag.join(" and ")} behind`;
+}
+
+/** When the config was read, and what became of the last reload. `wallMs`: now, in milliseconds since 1970. */
+export function configWords(
+  { readAt, lastReload }: ConfigState,
+  wallMs: number,
+): { readonly text: string; readonly isAlarming: boolean } {
+  const ago = (ms: number) => `${span(Math.max(0, wallMs - ms))} ago`;
+  const read = `The config in force was read ${ago(readAt)}.`;
+  if (lastReload === undefined) return { text: read, isAlarming: false };
+  const { at, by, outcome, changes, errors } = lastReload;
+  if (outcome === "refused") {
+    const text = `The reload ordered by ${by} ${ago(at)} was refused: ${
+      errors.join(". ")
+    }. ${read}`;
+    return { text, isAlarming: true };
+  }
+  const what = changes.length === 0 ? "nothing has changed" : changes.join("; ");
+  return { text: `${read} Last reload ${ago(at)}, by ${by}: ${what}.`, isAlarming: false };
 }
 
 /** A time span for people, with its two largest units: `3d 2h`, `5m 10s`, `450ms`. */

@@ -121,9 +121,10 @@ export class Reloader {
     await this.#last;
   }
 
-  #tell({ outcome, changes, errors, warnings }: ReloadAnswer, by: string): void {
+  #tell(answer: ReloadAnswer, by: string): void {
     const { publish, reports } = this.#parts;
-    reports.noteReload(outcome !== "refused", this.config);
+    const { outcome, changes, errors, warnings } = answer;
+    reports.noteReload(answer, by, this.config);
     if (outcome === "refused") return publish({ type: "config.refused", by, errors });
     for (const warning of warnings) publish({ type: "config.warned", warning });
     publish({ type: "config.reloaded", by, changes });

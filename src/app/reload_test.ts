@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import type { ReloadAnswer } from "../admin/reload.ts";
 import { ManualClock } from "../base/clock.ts";
 import { configOf } from "../config/testing/config.ts";
 import type { Config } from "../config/options.ts";
@@ -48,7 +49,7 @@ class Fixture {
           finish: () => this.#note("reports finish"),
         }),
       setService: () => {},
-      noteReload: (isGood: boolean) => this.#note(`good ${isGood}`),
+      noteReload: ({ outcome }: ReloadAnswer) => this.#note(`good ${outcome !== "refused"}`),
     } as unknown as Reports,
     accessLogs: {
       prepare: () =>

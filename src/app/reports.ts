@@ -5,8 +5,8 @@
 import type { AdminListener, FetchApp } from "../admin/listen.ts";
 import type { AdminSettings, Exposure } from "../admin/admin.ts";
 import { EventCounts } from "../admin/event_counts.ts";
-import type { ConfigState } from "../admin/metrics.ts";
-import type { ReloadOrder } from "../admin/reload.ts";
+import type { ConfigState } from "../admin/config_state.ts";
+import type { ReloadAnswer, ReloadOrder } from "../admin/reload.ts";
 import type { ServiceCounters, ServiceView } from "../admin/view.ts";
 import { readAdminToken } from "./admin_token.ts";
 import type { ControlPlace } from "./app.ts";
@@ -95,7 +95,7 @@ export class Reports implements AsyncDisposable {
     this.#version = version;
     this.#startedAt = clock.wall();
     this.events = new EventStream(clock, { keep: EVENTS_KEPT });
-    this.#configState = { hash: configFingerprint(config), readAt: clock.wall(), isGood: true };
+    this.#configState = { hash: configFingerprint(config), readAt: clock.wall() };
     this.#log = new Log(logSettingsOf(config), stderr);
     this.events.subscribe(this.#log.take);
     this.events.subscribe(this.#eventCounts.take);
@@ -151,12 +151,14 @@ export class Reports implements AsyncDisposable {
     };
   }
 
-  /** The config was read again, or could not be. */
-  noteReload(isGood: boolean, config = this.#config): void {
+  /** The config was read again, or could not be; `config` is in force now. */
+  noteReload({ outcome, changes, errors }: ReloadAnswer, by: string, config: Config): void {
+    const at = this.#clock.wall();
     const { hash, readAt } = this.#configState;
-    this.#configState = isGood
-      ? { hash: configFingerprint(config), readAt: this.#clock.wall(), isGood }
-      : { hash, readAt, isGood };
+    this.#configState = {
+      ...outcome === "refused" ? { hash, readAt } : { hash: configFingerprint(config), readAt: at },
+      lastReload: { at, by, outcome, changes, errors },
+    };
   }
 
   /** The admin endpoints on the main port of an HTTP service. */

@@ -21,7 +21,7 @@ import { reloadCommand } from "./reload.ts";
 import { replayCommand } from "./replay.ts";
 import { recordsIn, recordsOf } from "./records.ts";
 import { upgradeCommand } from "./upgrade.ts";
-import { exitCodeOf, servicesOf, statusText } from "./report.ts";
+import { exitCodeOf, processText, servicesOf } from "./report.ts";
 
 /** In characters. */
 export interface TerminalSize {
@@ -116,7 +116,7 @@ async function status(given: Arguments, connection: Connection, io: CommandIo): 
   if (answer.status !== 200) return printRefusal(answer, io, given.json);
   const services = servicesOf(answer.body);
   io.out(
-    given.json ? JSON.stringify(answer.body, null, 2) : statusText(services, realClock.wall()),
+    given.json ? JSON.stringify(answer.body, null, 2) : processText(answer.body, realClock.wall()),
   );
   return exitCodeOf(services);
 }
@@ -146,7 +146,7 @@ async function redraw(given: Arguments, connection: Connection, io: CommandIo): 
     const events = (past.body.events as readonly PastEvent[])
       .filter(({ service }) => wanted === undefined || service === wanted)
       .slice(-EVENTS_SHOWN);
-    const text = statusText(servicesOf(state.body), realClock.wall());
+    const text = processText(state.body, realClock.wall());
     io.out(REDRAW + fitted(`${text}\n\n${eventsText(events)}`, io.size?.()));
     await sleep(realClock, REDRAW_MS, io.stop).catch(() => {});
   }

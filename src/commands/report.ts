@@ -78,9 +78,41 @@ export function exitCodeOf(services: readonly ServiceState[]): number {
   );
 }
 
+/** What `/__failover/state` says of the config; earlier versions did not say it. */
+interface ReportedConfig {
+  readonly read_unix: number;
+  readonly last_reload: {
+    readonly time_unix: number;
+    readonly by: string;
+    readonly outcome: string;
+    readonly changes: readonly string[];
+    readonly errors: readonly string[];
+  } | null;
+}
+
 /** All services, with an empty line between two. `nowMs` is the time since 1970 in milliseconds. */
 export function statusText(services: readonly ServiceState[], nowMs: number): string {
   return services.map((service) => serviceLines(service, nowMs / 1_000).join("\n")).join("\n\n");
+}
+
+/** The same for a whole answer, with the last reload if there was one. */
+export function processText(body: Readonly<Record<string, unknown>>, nowMs: number): string {
+  const reload = reloadLine(body.config as ReportedConfig | undefined, nowMs / 1_000);
+  return [statusText(servicesOf(body), nowMs), ...reload].join("\n\n");
+}
+
+function reloadLine(config: ReportedConfig | undefined, now: number): string[] {
+  if (config === undefined || config.last_reload === null) return [];
+  const { time_unix, by, outcome, changes, errors } = config.last_reload;
+  const when = `${age(time_unix, now)} ago, by ${by}`;
+  if (outcome === "refused") {
+    const [first = "", ...others] = errors;
+    const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+    const inForce = `the config of ${age(config.read_unix, now)} ago is in force`;
+    return [oneLine(`RELOAD REFUSED ${when}: ${first}${more}; ${inForce}`)];
+  }
+  const count = changes.length === 1 ? "1 change" : `${changes.length} changes`;
+  return [`last reload ${when}: ${changes.length === 0 ? "nothing has changed" : count}`];
 }
 
 function serviceLines(service: ServiceState, now: number): string[] {

@@ -1,6 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import {
   exitCodeOf,
+  processText,
   servicesOf,
   type ServiceState,
   statusText,
@@ -39,6 +40,31 @@ Deno.test("a service that serves is described by a sentence, with every upstream
     "  ready: b:1 could take over",
     "  2 sessions, 1 held, 0 lost since the start",
   ]);
+});
+
+Deno.test("the last reload stands below the services, and a refused one in capitals", () => {
+  const unix = NOW / 1_000;
+  const last = {
+    time_unix: unix - 60,
+    by: "SIGHUP",
+    changes: ["x", "y"],
+    errors: ["Bad x", "Bad y"],
+  };
+  const lineFor = (outcome?: string, changes: readonly string[] = last.changes) => {
+    const last_reload = outcome === undefined ? null : { ...last, outcome, changes };
+    const config = { hash: "abc", read_unix: unix - 3_600, last_reload };
+    const text = processText({ ...service(), config }, NOW);
+    return text.split("\n\n").slice(1).join();
+  };
+  assertEquals(lineFor(), "");
+  assertEquals(lineFor("applied"), "last reload 1m ago, by SIGHUP: 2 changes");
+  assertEquals(lineFor("unchanged", []), "last reload 1m ago, by SIGHUP: nothing has changed");
+  assertEquals(
+    lineFor("refused"),
+    "RELOAD REFUSED 1m ago, by SIGHUP: Bad x (and 1 more); the config of 1h ago is in force",
+  );
+  // An earlier version says nothing of it.
+  assertEquals(processText({ ...service() }, NOW), statusText([service()], NOW));
 });
 
 Deno.test("orders in force are printed in capitals", () => {

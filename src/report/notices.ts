@@ -25,12 +25,20 @@ export interface ClientCounts {
 
 /**
  * One notification: traffic moved to a backup, came back, or no upstream can take it; or a trigger that ran
- * beside the traffic failed after the notice of its promotion; or a second server takes writes.
+ * beside the traffic failed after the notice of its promotion; or a second server takes writes; or a new config was
+ * refused, which nobody may have seen who ordered the reload by a signal.
  */
 export interface Notice {
   /** Unique, and the same in each attempt to send the notice. */
   readonly id: string;
-  readonly kind: "failover" | "recovery" | "outage" | "trigger_failed" | "stale_primary";
+  readonly kind:
+    | "failover"
+    | "recovery"
+    | "outage"
+    | "trigger_failed"
+    | "stale_primary"
+    | "config_refused";
+  /** Empty for what concerns the whole process. */
   readonly service: string;
   /** Milliseconds since 1970. */
   readonly time: number;
@@ -114,9 +122,10 @@ export class Notices {
 
   /** Takes one event; returns the notice to send, if any. */
   take(stamped: Stamped): Notice | undefined {
+    const { event, time } = stamped;
+    if (event.type === "config.refused") return this.#takeRefusal(stamped, event);
     const service = this.#services.get(stamped.service);
     if (service === undefined) return undefined;
-    const { event, time } = stamped;
     switch (event.type) {
       case "upstream.down":
         if (event.upstream !== service.active) return undefined;
@@ -141,6 +150,17 @@ export class Notices {
       default:
         return undefined;
     }
+  }
+
+  /** A reload was refused: the old config serves on, and the next start would fail. */
+  #takeRefusal(stamped: Stamped, { by, errors }: EventOf<"config.refused">): Notice {
+    const { seq, time, service } = stamped;
+    const reason = `ordered by ${by}: ${errors.join(". ")}`;
+    return {
+      ...{ id: `${time}-${seq}`, kind: "config_refused", service, time, reason },
+      ...{ from: undefined, to: undefined, interruptedMs: 0, record: undefined, clients: {} },
+      incident: { startedAt: time, reason, lastedMs: 0, finished: true },
+    };
   }
 
   /** A trigger that ran beside the traffic failed after the move. */
@@ -313,6 +333,7 @@ function difference(now: ClientCounts, before: ClientCounts): ClientCounts {
 /** The notice as one or two sentences. */
 export function noticeSentence(notice: Notice): string {
   const { service, kind, from, to, reason, interruptedMs, incident, clients } = notice;
+  if (kind === "config_refused") return `reload refused, the old config stays in force, ${reason}`;
   const what = kind === "outage"
     ? `no service${from === undefined ? "" : ` since ${from} failed`}`
     : kind === "trigger_failed"

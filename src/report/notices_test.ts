@@ -51,6 +51,24 @@ Deno.test("a start on the primary and the failure of an idle backup are no incid
   assertEquals(fixture.moved(4, "failover", "b")!.incident.startedAt, START + 3_000);
 });
 
+Deno.test("a config that was refused is reported, whoever ordered the reload", () => {
+  const fixture = new Fixture();
+  fixture.moved(0, "start", "a");
+  const event = {
+    type: "config.refused",
+    by: "SIGHUP",
+    errors: ["Unknown key x", "no y"],
+  } as const;
+  const notice = fixture.event(3, event, "")!;
+  assertEquals([notice.kind, notice.service, notice.to], ["config_refused", "", undefined]);
+  assertEquals(
+    noticeSentence(notice),
+    "reload refused, the old config stays in force, ordered by SIGHUP: Unknown key x. no y",
+  );
+  // It begins no incident.
+  assertEquals(fixture.moved(4, "failover", "b")!.incident.startedAt, START + 4_000);
+});
+
 Deno.test("a failover and its recovery are reported with cause, duration and counts of clients", () => {
   const fixture = new Fixture();
   fixture.moved(0, "start", "a");

@@ -63,6 +63,8 @@ type Surroundings = Pick<ProxyOptions, "env" | "main" | "under">;
 
 /** A proxy, its file and its control socket. */
 export class ReloadedProxy extends Proxy {
+  /** The path of its control socket. */
+  readonly control: string;
   readonly #control: Control;
   readonly #file: string;
   readonly #args: readonly string[];
@@ -74,6 +76,7 @@ export class ReloadedProxy extends Proxy {
     { env = {}, main, under }: Surroundings,
   ) {
     super(args, { ...env, FAILOVER_CONTROL: control.path }, "", main, under);
+    this.control = control.path;
     this.#control = control;
     this.#file = file;
     this.#args = args;

@@ -33,7 +33,7 @@ export function adminSettings(
       now: 0,
       startedAt: 0,
       memoryBytes: 1,
-      config: { hash: "abc", readAt: 5_000, isGood: true },
+      config: { hash: "abc", readAt: 5_000 },
       logLinesLost: 0,
       notificationsLost: 0,
       reportsBroken: 0,
