@@ -8,16 +8,8 @@ import { startHttpsProxy } from "./https_proxies.ts";
 import { beside, light, paced50, pacedNew } from "./latency.ts";
 import { startProxy } from "./proxies.ts";
 import { placeOf, type Trait, type TraitResult } from "./traits.ts";
-import {
-  bulk1,
-  bulk16,
-  connect50,
-  handshake50,
-  http2Small,
-  secure50,
-  small50,
-  type Work,
-} from "./work.ts";
+import { http2Bodies, http2Body, http2Small, http2Upload } from "./http2_works.ts";
+import { bulk1, bulk16, connect50, handshake50, secure50, small50, type Work } from "./work.ts";
 
 /** One of our modes compared with HAProxy, or another proxy, in the same mode. */
 interface Duel {
@@ -29,14 +21,15 @@ interface Duel {
 const TCP: Duel = { ours: "splice", start: startProxy };
 const HTTP: Duel = { ours: "failover", start: startHttpProxy };
 const HTTPS: Duel = { ours: "failover", start: startHttpsProxy };
+const HTTP2: Duel = { ...HTTPS, base: "nginx" };
 
-/** A goal for our value divided by HAProxy's. */
-function most(title: string, max: number): Goal {
-  return { title, unit: "×", max };
+/** A goal for our value divided by HAProxy's; only shown without `max`. */
+function most(title: string, max?: number): Goal {
+  return max === undefined ? { title, unit: "×" } : { title, unit: "×", max };
 }
 
-function least(title: string, min: number): Goal {
-  return { title, unit: "×", min };
+function least(title: string, min?: number): Goal {
+  return min === undefined ? { title, unit: "×" } : { title, unit: "×", min };
 }
 
 export const SECTIONS: readonly Section[] = [
@@ -55,14 +48,11 @@ export const SECTIONS: readonly Section[] = [
   ]),
   work("https-small", HTTPS, secure50, "HTTPS small, kept connections", 0.9, 1.2),
   work("https-connect", HTTPS, handshake50, "HTTPS, a full handshake for each request", 0.9, 1.2),
-  work(
-    "http2-small",
-    { ...HTTPS, base: "nginx" },
-    http2Small,
-    "HTTP/2 small, 20 connections, beside nginx",
-    0.5,
-    2,
-  ),
+  work("http2-small", HTTP2, http2Small, "HTTP/2 small, 20 connections, beside nginx", 0.5, 2),
+  work("http2-haproxy", HTTPS, http2Small, "HTTP/2 small, 20 connections, beside HAProxy"),
+  work("http2-body", HTTP2, http2Body, "HTTP/2, a body of 1 GB, beside nginx", 0.5, 2),
+  work("http2-bodies", HTTP2, http2Bodies, "HTTP/2, 8 bodies of 125 MB, beside nginx", 0.5, 2),
+  work("http2-upload", HTTP2, http2Upload, "HTTP/2, an upload of 1 GB, beside nginx", 0.5, 2),
   trait("light", HTTP, light, [
     most("HTTP, one client, a request each 2 ms: p50", 1),
     most("HTTP, one client, a request each 2 ms: p90", 1),
@@ -112,14 +102,14 @@ export const SECTIONS: readonly Section[] = [
 
 export const GOAL_SECTIONS = SECTIONS.map(({ name }) => name);
 
-/** Rate and CPU time per unit, compared with HAProxy's. */
+/** Rate and CPU time per unit, compared with those of `base`. */
 function work(
   name: string,
   { ours, start, base: other = "haproxy" }: Duel,
   work: Work,
   title: string,
-  rateMin: number,
-  cpuMax: number,
+  rateMin?: number,
+  cpuMax?: number,
 ): Section {
   return {
     name,

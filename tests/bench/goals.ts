@@ -35,7 +35,7 @@ export type Verdict = "met" | "missed" | "";
 
 /** Measures, prints the table row by row, and then how many goals were met. False if any was missed. */
 export async function benchGoals(options: BenchOptions): Promise<boolean> {
-  const programs = ["haproxy", "nginx", "wrk", "iperf3"];
+  const programs = ["haproxy", "nginx", "wrk", "h2load", "iperf3"];
   if (!await isComplete(programs, options)) return false;
   const startedAt = performance.now();
   await printHeader(programs, options);

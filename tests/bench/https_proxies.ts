@@ -54,6 +54,8 @@ events { worker_connections 8192; }
 http {
   access_log off;
   keepalive_requests 1000000000;
+  client_max_body_size 0;
+  client_body_temp_path ${folder}/body-https-${port};
   proxy_temp_path ${folder}/proxy-https-${port};
   upstream up { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
   server {
@@ -66,6 +68,7 @@ http {
       proxy_set_header Connection "";
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_max_temp_file_size 0;
+      proxy_request_buffering off;
     }
   }
 }
@@ -75,7 +78,11 @@ http {
   },
   async failover(folder, port, upstreamPort) {
     const { cert, key } = await certificateIn(folder);
-    return await web(["--tls-cert", cert, "--tls-key", key])(folder, port, upstreamPort);
+    return await web(["--tls-cert", cert, "--tls-key", key, "--max-body", "2GB"])(
+      folder,
+      port,
+      upstreamPort,
+    );
   },
 };
 

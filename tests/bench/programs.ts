@@ -7,6 +7,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   haproxy: "haproxy",
   nginx: "nginx libnginx-mod-stream",
   wrk: "wrk",
+  h2load: "nghttp2-client",
   iperf3: "iperf3",
   taskset: "util-linux",
 };
@@ -33,7 +34,8 @@ export async function run(program: string, args: readonly string[]): Promise<str
 
 /** The first version number in the output of a program. */
 export async function versionOf(program: string): Promise<string> {
-  return /\d+\.\d+(\.\d+)?/.exec(await run(program, ["-v"]))?.[0] ?? "?";
+  const option = program === "h2load" ? "--version" : "-v";
+  return /\d+\.\d+(\.\d+)?/.exec(await run(program, [option]))?.[0] ?? "?";
 }
 
 /** How long a program may take to end by itself. */

@@ -144,28 +144,6 @@ export const secure50 = requests(
   "/",
   "https",
 );
-/** By h2load, which keeps 10 requests under way on each connection. */
-export const http2Small: Work = {
-  name: "http2-small",
-  title: "small requests over HTTP/2, 20 connections of 10 each",
-  rateUnit: "requests/s",
-  cpuUnit: "µs/request",
-  cpuScale: 1e6,
-  serve: serveFolder,
-  async ask(port, seconds, pinned) {
-    const [program, ...args] = [
-      ...[...pinned, "h2load", "-c20", "-m10", "-t1", "-D", `${seconds}`],
-      `https://127.0.0.1:${port}/`,
-    ];
-    const text = await run(program!, args);
-    const rate = Number(/finished in .*, ([\d.]+) req\/s/.exec(text)?.[1]);
-    const [, units, failed] = /(\d+) succeeded, (\d+) failed/.exec(text) ?? [];
-    if (!(Number(units) > 0) || failed !== "0") {
-      throw new Error(`h2load measured nothing: ${text.slice(-500)}`);
-    }
-    return { rate, units: Number(units) };
-  },
-};
 export const handshake50 = requests(
   "https-connect",
   "a new connection over TLS for each request",
