@@ -79,18 +79,27 @@ export function readUint31(bytes: Uint8Array, at: number): number {
   return readUint32(bytes, at) & 0x7fff_ffff;
 }
 
-const ROOM_START = 4 * 1024;
+/** What each writer has for small frames, in bytes. */
+const SMALL_BYTES = 4 * 1024;
+/** For bodies, in bytes. Writers share these buffers, because a new one is filled with zeros first. */
+const LARGE_BYTES = 128 * 1024;
+/** Unused large buffers that are kept. */
+const LARGE_KEPT_MAX = 32;
+const largeFree: Bytes[] = [];
 
 /** Frames that wait to be sent. */
 export class FrameWriter {
+  readonly #small: Bytes = new Uint8Array(SMALL_BYTES);
   /** The bytes written are at the beginning of these; replaced when they must grow. */
-  bytes: Bytes = new Uint8Array(ROOM_START);
+  bytes: Bytes = this.#small;
   length = 0;
 
-  /** Starts again. A buffer that has grown beyond `keep` bytes is dropped. */
-  clear(keep: number): void {
+  /** Starts again. Nothing may use its bytes any more: a large buffer goes to other writers. */
+  clear(): void {
+    const { bytes } = this;
     this.length = 0;
-    if (this.bytes.length > keep) this.bytes = new Uint8Array(ROOM_START);
+    this.bytes = this.#small;
+    giveBack(bytes);
   }
 
   /** Begins a frame whose payload is added next; returns what `end` needs. */
@@ -195,12 +204,24 @@ export class FrameWriter {
   room(more: number): void {
     const needed = this.length + more;
     if (needed <= this.bytes.length) return;
-    let size = this.bytes.length * 2;
-    while (size < needed) size *= 2;
-    const grown = new Uint8Array(size);
-    grown.set(this.bytes.subarray(0, this.length));
+    const { bytes } = this;
+    const grown = largerThan(bytes.length, needed);
+    grown.set(bytes.subarray(0, this.length));
+    giveBack(bytes);
     this.bytes = grown;
   }
+}
+
+function giveBack(bytes: Bytes): void {
+  if (bytes.length === LARGE_BYTES && largeFree.length < LARGE_KEPT_MAX) largeFree.push(bytes);
+}
+
+/** A buffer that has room for `needed` bytes where one of `length` bytes has none. */
+function largerThan(length: number, needed: number): Bytes {
+  if (needed <= LARGE_BYTES) return largeFree.pop() ?? new Uint8Array(LARGE_BYTES);
+  let size = Math.max(length, LARGE_BYTES) * 2;
+  while (size < needed) size *= 2;
+  return new Uint8Array(size);
 }
 
 /** Up to this many bytes are copied one by one, which is faster than to make a view for `set`. */

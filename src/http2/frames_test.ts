@@ -30,15 +30,30 @@ Deno.test("each frame has its length, type, flags and stream", () => {
   assertEquals([...frames[6]!.payload], [1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-Deno.test("the buffer grows with its content, and is dropped when it has become large", () => {
+Deno.test("the buffer grows with its content, and is small again afterwards", () => {
   const out = new FrameWriter();
   const payload = new Uint8Array(16_384).fill(7);
   for (let i = 0; i < 10; i++) out.data(1, payload, 0, payload.length, false);
   assertEquals(out.length, 10 * (16_384 + 9));
   const [frames] = framesOf(out.bytes.slice(0, out.length));
   assertEquals(frames.every((one) => one.payload.every((byte) => byte === 7)), true);
-  out.clear(32 * 1024);
-  assertEquals([out.length, out.bytes.length < 32 * 1024], [0, true]);
+  out.clear();
+  assertEquals([out.length, out.bytes.length], [0, 4096]);
+});
+
+Deno.test("writers share large buffers one after another, and never at one time", () => {
+  const payload = new Uint8Array(16_384);
+  const [one, two] = [new FrameWriter(), new FrameWriter()];
+  for (const out of [one, two]) out.data(1, payload, 0, payload.length, false);
+  const first = one.bytes;
+  assertEquals(first === two.bytes, false);
+  one.clear();
+  two.data(1, payload, 0, payload.length, false);
+  assertEquals(first === two.bytes, false);
+  one.ping(payload, 0, false);
+  const three = new FrameWriter();
+  three.data(1, payload, 0, payload.length, false);
+  assertEquals(three.bytes === first, true);
 });
 
 Deno.test("numbers of 32 and of 31 bits", () => {

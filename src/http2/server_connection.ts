@@ -19,8 +19,6 @@ import { ERROR, FRAME, FrameWriter } from "./frames.ts";
 import type { Http2Server } from "./server.ts";
 import type { Stream } from "./stream.ts";
 
-/** An idle connection keeps an output buffer of at most this size. */
-const OUT_KEPT_BYTES = 32 * 1024;
 /** How long the client may still send after our last frame; ending at once would destroy what it has not read. */
 const LINGER_MS = 1_000;
 /** Between the announcement that we end and the end: requests that are under way are still served. */
@@ -276,7 +274,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
       const { out } = this.#protocol;
       const work = this.#io.send(out.bytes, out.length);
       if (work !== undefined) return this.#sendRest(work);
-      out.clear(OUT_KEPT_BYTES);
+      out.clear();
       this.#protocol.sent();
     }
     if (this.#isEnding && !this.#isSending && !this.#io.closed) this.#linger();
@@ -288,7 +286,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     const sending = this.#protocol.swapOut(this.#spare ?? new FrameWriter());
     work.then(() => {
       this.#isSending = false;
-      sending.clear(OUT_KEPT_BYTES);
+      sending.clear();
       this.#spare = sending;
       this.#protocol.sent();
       this.#flush();

@@ -87,7 +87,7 @@ export class ProtocolFixture implements Http2Owner {
   sent(): string[] {
     const { out } = this.protocol;
     const [frames] = framesOf(out.bytes.slice(0, out.length));
-    out.clear(Infinity);
+    out.clear();
     this.protocol.sent();
     return frames.map(summary);
   }
