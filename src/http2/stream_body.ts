@@ -8,6 +8,7 @@ import type { BodyRules, BodySource } from "../http1/body.ts";
 import type { Fields } from "../http1/fields.ts";
 import type { HeadWriter } from "../http1/head_writer.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
+import { BodyBuffer } from "./body_buffer.ts";
 
 /** Made once, because an Error is expensive. */
 const UNUSED = new Fault("clientGone", "nobody reads the body any more");
@@ -30,7 +31,7 @@ export class StreamBody implements BodySource, CoarseTimed {
   readonly #events: StreamBodyEvents;
   readonly #rules: BodyRules;
   readonly #deadlines: Deadlines;
-  readonly #parts: Bytes[] = [];
+  readonly #buffer = new BodyBuffer();
   /** Bytes of the view that was handed out last. */
   #handedOut = 0;
   /** Payload that has come, used or not. */
@@ -76,7 +77,7 @@ export class StreamBody implements BodySource, CoarseTimed {
     if (this.length !== undefined && this.#arrived > this.length) return false;
     if (count === 0) return true;
     if (this.#isCancelled || this.#broken !== undefined) this.#events.used(count);
-    else this.#parts.push(bytes.slice(start, end) as Bytes);
+    else this.#buffer.add(bytes, start, end);
     this.#wake();
     return true;
   }
@@ -99,7 +100,7 @@ export class StreamBody implements BodySource, CoarseTimed {
 
   ready(): Bytes | undefined {
     this.#giveBack();
-    const part = this.#parts.shift();
+    const part = this.#buffer.take();
     if (part === undefined) {
       if (this.#broken !== undefined) throw this.#broken;
       if (this.#isComplete) this.#ended = true;
@@ -107,21 +108,20 @@ export class StreamBody implements BodySource, CoarseTimed {
     }
     this.#handedOut = part.length;
     this.received += part.length;
-    if (this.#isComplete && this.#parts.length === 0) this.#ended = true;
+    if (this.#isComplete && this.#buffer.isEmpty) this.#ended = true;
     return part;
   }
 
   copyAllTo(out: HeadWriter): boolean {
     if (!this.#isComplete || this.#ended) return false;
     this.#giveBack();
-    for (const part of this.#parts) {
+    for (let part = this.#buffer.take(); part !== undefined; part = this.#buffer.take()) {
       out.raw(part);
       this.received += part.length;
-      this.#handedOut += part.length;
+      this.#handedOut = part.length;
+      this.#giveBack();
     }
-    this.#parts.length = 0;
     this.#ended = true;
-    this.done();
     return true;
   }
 
@@ -140,9 +140,10 @@ export class StreamBody implements BodySource, CoarseTimed {
 
   cancel(): void {
     this.#isCancelled = true;
-    for (const part of this.#parts) this.#handedOut += part.length;
-    this.#parts.length = 0;
-    this.#giveBack();
+    // What is handed out may still be on its way to somebody.
+    const count = this.#handedOut + this.#buffer.clear();
+    this.#handedOut = 0;
+    if (count > 0) this.#events.used(count);
     this.fail(UNUSED);
   }
 
@@ -155,6 +156,7 @@ export class StreamBody implements BodySource, CoarseTimed {
     if (this.#handedOut === 0) return;
     const count = this.#handedOut;
     this.#handedOut = 0;
+    this.#buffer.returned();
     this.#events.used(count);
   }
 
