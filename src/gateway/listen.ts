@@ -122,7 +122,7 @@ export interface Listening {
   counters(): ListenCounters;
   /**
    * Stops accepting, lets running exchanges finish for at most `drainMs` or until `now` is aborted, and
-   * cuts the rest. Resolves with the number of connections cut.
+   * cuts the rest. Resolves with the number of exchanges cut.
    */
   stop(drainMs: number, now: AbortSignal): Promise<number>;
   /** Its listening socket while it is open, where that can be handed over to another process. */
@@ -281,14 +281,15 @@ function listeningOn(
       using deadline = withDeadline(now, drainMs, clock);
       const cut = deadline.signal;
       const isClosed = closed(port, cut);
+      const ofHttp2 = () => http2?.drain(cut) ?? 0;
       const cuts = await Promise.all([
         server.drain(cut),
         isClosed.then(() => port.drainOthers?.(cut) ?? 0),
-        // They have their places in the server, which counts those that are cut.
-        isClosed.then(() => http2?.drain(cut)),
+        isClosed.then(ofHttp2),
       ]);
       // Clients that were in the queue, or in a handshake, may have been accepted meanwhile.
-      return cuts[0] + cuts[1] + await server.drain(cut);
+      cuts.push(...await Promise.all([server.drain(cut), ofHttp2()]));
+      return cuts.reduce((sum, count) => sum + count, 0);
     },
   };
 }

@@ -19,7 +19,11 @@ const BEGINNING = new TextEncoder().encode("PRI * HTTP/2.0");
 export async function servesHttp2(
   head: unknown,
   io: BufferedConn,
-  { peer, isOverLimit }: { readonly peer: string; readonly isOverLimit: boolean },
+  connection: {
+    readonly peer: string;
+    readonly isOverLimit: boolean;
+    isHandedOver: boolean;
+  },
   { options: { http2 } }: { readonly options: { readonly http2?: OtherProtocol } },
 ): Promise<boolean> {
   if (http2 === undefined || !(head instanceof Fault)) return false;
@@ -27,6 +31,7 @@ export async function servesHttp2(
   const { bytes, start, length } = input;
   if (length !== received || length < BEGINNING.length) return false;
   if (BEGINNING.some((byte, at) => bytes[start + at] !== byte)) return false;
-  await http2.serve(io, peer, isOverLimit);
+  connection.isHandedOver = true;
+  await http2.serve(io, connection.peer, connection.isOverLimit);
   return true;
 }

@@ -295,7 +295,7 @@ export class Server implements CoarseTimed {
     let cut = 0;
     const cutAll = () => {
       for (const connection of this.#connections.all()) {
-        if (connection.giveWay()) continue;
+        if (connection.isHandedOver || connection.giveWay()) continue;
         cut++;
         connection.cut();
       }

@@ -51,6 +51,8 @@ export class ServerConnection
   hasAsked = false;
   /** Set by the server: the connection is beyond the limit. */
   isOverLimit = false;
+  /** True once another protocol serves it, which also drains it. */
+  isHandedOver = false;
   /** Set while a request waits for a place: its client has gone. */
   #leaveQueue: (() => void) | undefined;
   #isAdvancing = false;
@@ -362,8 +364,7 @@ export class ServerConnection
   }
 
   #linger(): Promise<void> {
-    this.#idle = true;
-    this.idleSince = Infinity;
+    [this.#idle, this.idleSince] = [true, Infinity];
     return lingerAfterResponse(this.#io);
   }
 

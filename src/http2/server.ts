@@ -130,7 +130,7 @@ export class Http2Server {
 
   /**
    * Lets requests finish that are under way or about to come; aborting `now` cuts the rest. Resolves when all
-   * connections have ended, with how many were cut.
+   * connections have ended, with how many requests were cut.
    */
   async drain(now: AbortSignal): Promise<number> {
     this.#draining = true;
@@ -138,7 +138,7 @@ export class Http2Server {
     let cut = 0;
     const cutAll = () => {
       for (const { connection } of this.#connections.all()) {
-        if (connection.running > 0) cut++;
+        cut += connection.running;
         connection.cut();
       }
     };

@@ -103,3 +103,35 @@ onBothProtocols(
     assertEquals(fixture.gateway.counters().cut, 2);
   },
 );
+
+onBothProtocols(
+  "a stop whose time is up counts each request that it cuts, and no idle connection",
+  async ({ start, protocol }) => {
+    let asked = 0;
+    const [all, never] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await using up = rawUpstream(async (conn) => {
+      await readUntil(conn);
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhalf");
+      if (++asked === 3) all.resolve();
+      await never.promise;
+    });
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    const idle = await fixture.client();
+    assertEquals((await (await idle.begin("GET", "/__failover/health")).answer()).status, 200);
+    const shared = await fixture.client();
+    const exchanges: Exchange[] = [];
+    for (const client of [shared, await fixture.client(), await fixture.client()]) {
+      exchanges.push(await (protocol === "HTTP/2" ? shared : client).begin("GET", "/"));
+    }
+    await withTestDeadline("the requests", all.promise);
+    for (const exchange of exchanges) await exchange.readUntil("half");
+    assertEquals(await fixture.listening.stop(0, AbortSignal.abort()), 3);
+    for (const exchange of exchanges) {
+      const { end } = await withTestDeadline("the end", exchange.rest());
+      // The connection ends, and with it all that it carries.
+      assertEquals(end === "whole", false);
+    }
+    never.resolve();
+  },
+);
