@@ -11,6 +11,8 @@ import { postgresTemplate } from "../tests/cluster/postgres_servers.ts";
 import { BACK_MS, faultsFor, type Outcome, runSchedule } from "../tests/cluster/schedule.ts";
 
 const PAGE = new URL("../.github/docs/cluster.md", import.meta.url);
+/** A schedule has ended long before, in milliseconds. */
+const SCHEDULE_MS = 300_000;
 const [BEGIN, END] = ["<!-- cluster-faults -->", "<!-- /cluster-faults -->"];
 
 async function main(): Promise<number> {
@@ -47,7 +49,8 @@ async function work(
   while (seeds.next < seeds.end) {
     const seed = seeds.next++;
     try {
-      const outcome = await runSchedule(seed, template === undefined ? {} : { template });
+      const running = runSchedule(seed, template === undefined ? {} : { template });
+      const outcome = await Promise.race([running, tooLong()]);
       outcomes.push(outcome);
       console.error(linesOf(outcome));
     } catch (error) {
@@ -59,6 +62,12 @@ async function work(
     }
   }
   return outcomes;
+}
+
+/** Rejects when a schedule has taken longer than any one can: what it has started may then still run. */
+async function tooLong(): Promise<never> {
+  await new Promise<void>((resolve) => Deno.unrefTimer(setTimeout(resolve, SCHEDULE_MS)));
+  throw new Error(`it took more than ${SCHEDULE_MS / 1_000} s`);
 }
 
 /** What is printed when a schedule has ended; more if a rule was broken. */

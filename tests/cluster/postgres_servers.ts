@@ -154,7 +154,7 @@ const ROLE = `select pg_is_in_recovery(), current_setting('synchronous_standby_n
 
 /** The pair, and its agent. */
 export class PostgresServers implements Servers {
-  readonly pace = { pauseMs: 100, perLink: 20 };
+  readonly pace = { pauseMs: 50, perLink: 20 };
   readonly flags: Flags;
   readonly promote: string;
   /** What the agent did, and when, in milliseconds since 1970. */

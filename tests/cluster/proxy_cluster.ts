@@ -127,25 +127,30 @@ export class ProxyCluster implements AsyncDisposable {
     flags: Flags = {},
     { serve = Recorders.start, splits = false }: ClusterOptions = {},
   ): Promise<ProxyCluster> {
-    const folder = await Folder.make();
+    await using started = new AsyncDisposableStack();
+    const folder = started.use(await Folder.make());
     await folder.write("seconds", "0.1");
     const peerWays = new Map<string, Way>();
     const between = (from: number, to: number, port: number) => {
       const at = { hostname: `127.78.${from + 1}.${to + 1}`, port };
-      peerWays.set(`${from}-${to}`, new Way(`127.0.0.1:${port}`, at));
+      peerWays.set(`${from}-${to}`, started.use(new Way(`127.0.0.1:${port}`, at)));
       return at.hostname;
     };
-    const [etcd, servers] = await Promise.all([
+    const [etcd, servers] = await bothOf(
+      started,
       EtcdCluster.start(3, splits ? { between } : {}),
       serve(folder),
-    ]);
+    );
     const trigger = await folder.script("trigger.sh", triggerOf(servers.promote));
     const cluster = new ProxyCluster(etcd, peerWays, folder, servers, trigger, splits);
+    started.defer(() => cluster.#endProxies());
     servers.attend?.(() => cluster.history.decision());
     for (let index = 0; index < count; index++) await cluster.add(flags);
     await Promise.all(
       cluster.members.map(({ proxy }) => proxy.event("port.opened", { service: "tcp" })),
     );
+    // From here on the cluster ends all of that itself.
+    started.move();
     return cluster;
   }
 
@@ -279,12 +284,27 @@ export class ProxyCluster implements AsyncDisposable {
     ];
   }
 
+  async #endProxies(): Promise<void> {
+    await Promise.all(this.members.map((member) => member[Symbol.asyncDispose]()));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#endWriters();
-    await Promise.all(this.members.map((member) => member[Symbol.asyncDispose]()));
+    await this.#endProxies();
     await this.servers[Symbol.asyncDispose]();
     await this.etcd[Symbol.asyncDispose]();
     for (const way of this.peerWays.values()) await way[Symbol.asyncDispose]();
     await this.folder[Symbol.asyncDispose]();
   }
+}
+
+/** Both results, which `stack` disposes of, also if the other one fails. */
+async function bothOf<A extends AsyncDisposable, B extends AsyncDisposable>(
+  stack: AsyncDisposableStack,
+  one: Promise<A>,
+  other: Promise<B>,
+): Promise<readonly [A, B]> {
+  const taken = [one, other].map((each) => each.then((value) => void stack.use(value)));
+  await Promise.allSettled(taken);
+  return [await one, await other];
 }

@@ -6,7 +6,7 @@
 import type { Folder } from "../harness/folder.ts";
 import { Dice } from "../../src/base/testing/dice.ts";
 import { type Evidence, keepEvidence } from "./evidence.ts";
-import { type Fault, FAULTS } from "./faults.ts";
+import { type End, type Fault, FAULTS } from "./faults.ts";
 import { PostgresServers } from "./postgres_servers.ts";
 import { LEASE_MS, ProxyCluster } from "./proxy_cluster.ts";
 import { Recorders } from "./recorders.ts";
@@ -18,6 +18,9 @@ import type { Writer } from "./writer.ts";
 const FAULTS_MS = 25_000;
 /** Service must be back so long after the last fault has ended, in milliseconds. */
 export const BACK_MS = 30_000;
+
+/** A fault that has not ended so long after its end began is a breach, in milliseconds. */
+const END_MS = 60_000;
 
 /** What a schedule runs with. */
 export interface ScheduleOptions {
@@ -120,7 +123,7 @@ async function happen(
       if (end !== undefined) {
         const happened: Happened = { name, at, until: undefined, isMissed: scene.isMissed };
         faults.push(happened);
-        const over = pause(lastsMs).then(end).catch((error) => {
+        const over = pause(lastsMs).then(() => inTime(end)).catch((error) => {
           breaches.push(`the fault "${name}" did not end: ${error}`);
         }).finally(() => {
           underWay.delete(name);
@@ -133,6 +136,18 @@ async function happen(
   }
   await Promise.all(underWay.values());
   return breaches;
+}
+
+async function inTime(end: End): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it took more than ${END_MS} ms`)), END_MS);
+  });
+  try {
+    await Promise.race([end(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** How long it takes until a client of each proxy has written; more than `boundMs` if it does not. */

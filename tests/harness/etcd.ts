@@ -139,7 +139,12 @@ export class EtcdCluster implements AsyncDisposable {
     });
     const cluster = new EtcdCluster(members, folder);
     for (const member of members) member.start();
-    if (certificates === undefined) await cluster.answers();
+    try {
+      if (certificates === undefined) await cluster.answers();
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
     return cluster;
   }
 
