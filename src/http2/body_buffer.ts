@@ -1,7 +1,7 @@
 /**
  * Bytes of a body that have come and were not used. Those of large frames stand one after the other in blocks that
  * all bodies share, so that they leave together and no memory is made and collected for each frame. What is small
- * has memory of its own size.
+ * has memory of about its own size.
  */
 import type { Bytes } from "../base/bytes.ts";
 
@@ -9,13 +9,15 @@ import type { Bytes } from "../base/bytes.ts";
 const BLOCK_BYTES = 32 * 1024;
 /** A body that begins with fewer bytes than these gets no block, so that a client cannot have us hold much for little. */
 const BLOCK_FROM = 8 * 1024;
+/** Small parts are joined up to this size, in bytes. */
+const JOINED_MAX = 4 * 1024;
 /** Unused blocks that are kept. */
 const KEPT_MAX = 64;
 const free: Bytes[] = [];
 
 /** The bytes from `start` to `end` of `bytes` are unused. */
 interface Part {
-  readonly bytes: Bytes;
+  bytes: Bytes;
   start: number;
   end: number;
 }
@@ -42,15 +44,30 @@ export class BodyBuffer {
         last!.bytes.set(from.subarray(at, at + count), last!.end);
         last!.end += count;
         at += count;
-      } else if (end - at < BLOCK_FROM) {
-        this.#parts.push({ bytes: from.slice(at, end) as Bytes, start: 0, end: end - at });
-        return;
-      } else {this.#parts.push({
+      } else if (end - at < BLOCK_FROM) return this.#addSmall(last, from, at, end);
+      else {this.#parts.push({
           bytes: free.pop() ?? new Uint8Array(BLOCK_BYTES),
           start: 0,
           end: 0,
         });}
     }
+  }
+
+  /** Joins it to what is small before it: frames of one byte would else take hundreds of times their size. */
+  #addSmall(last: Part | undefined, from: Uint8Array, start: number, end: number): void {
+    const count = end - start;
+    if (last === undefined || last.bytes.length === BLOCK_BYTES || last.end + count > JOINED_MAX) {
+      this.#parts.push({ bytes: from.slice(start, end) as Bytes, start: 0, end: count });
+      return;
+    }
+    const size = last.end + count;
+    if (size > last.bytes.length) {
+      const grown = new Uint8Array(Math.min(JOINED_MAX, size * 2));
+      grown.set(last.bytes.subarray(0, last.end));
+      last.bytes = grown;
+    }
+    last.bytes.set(from.subarray(start, end), last.end);
+    last.end = size;
   }
 
   /** The next bytes, which are used by this; undefined if there are none. The view is valid until `returned`. */

@@ -40,6 +40,23 @@ Deno.test("a small body has no more memory than it needs", () => {
   assertEquals(buffer.isEmpty, true);
 });
 
+Deno.test("frames of one byte are joined, also while what came before them is handed out", () => {
+  const buffer = new BodyBuffer();
+  buffer.add(filled(1, 1), 0, 1);
+  const view = buffer.take()!;
+  for (let i = 0; i < 10_000; i++) buffer.add(filled(1, 2), 0, 1);
+  assertEquals([...view], [1]);
+  buffer.returned();
+  const lengths: number[] = [];
+  for (let part = buffer.take(); part !== undefined; part = buffer.take()) {
+    assertEquals(part.every((byte) => byte === 2), true);
+    lengths.push(part.length);
+    buffer.returned();
+  }
+  assertEquals([lengths.length, lengths.reduce((a, b) => a + b)], [3, 10_000]);
+  assertEquals(buffer.isEmpty, true);
+});
+
 Deno.test("what comes while a view is handed out does not change it", () => {
   const buffer = new BodyBuffer();
   buffer.add(filled(10_000, 1), 0, 10_000);

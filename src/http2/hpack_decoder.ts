@@ -13,6 +13,13 @@ const TABLE_BYTES = 4096;
 /** Most bytes of an integer after its first one: no length that we accept needs more. */
 const INTEGER_BYTES_MAX = 4;
 
+/**
+ * The text of literals that are Huffman-coded. One for all connections, since a block is decoded at once: a client
+ * could else make each of its connections keep as much as the longest head.
+ */
+let scratch: Bytes = new Uint8Array(1024);
+const NONE = new Uint8Array(0);
+
 /** Receives the fields of a block, in order. */
 export interface FieldSink {
   /** The views are valid during the call only. */
@@ -29,13 +36,11 @@ export interface FieldSink {
 /** One for each connection. */
 export class HpackDecoder {
   readonly #table = new DynamicTable(TABLE_BYTES);
-  /** The text of literals that are Huffman-coded. */
-  #scratch: Bytes = new Uint8Array(1024);
   /** Where the text that was read last stands. */
-  #text: Uint8Array = this.#scratch;
+  #text: Uint8Array = NONE;
   #textStart = 0;
   #textEnd = 0;
-  #bytes: Uint8Array = this.#scratch;
+  #bytes: Uint8Array = NONE;
   #at = 0;
   #end = 0;
 
@@ -44,9 +49,16 @@ export class HpackDecoder {
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
+    const isGood = this.#block(sink);
+    // A connection that waits must not keep what it has decoded.
+    this.#bytes = this.#text = NONE;
+    return isGood;
+  }
+
+  #block(sink: FieldSink): boolean {
     if (!this.#resize()) return false;
-    while (this.#at < end) {
-      if (!this.#field(bytes[this.#at]!, sink)) return false;
+    while (this.#at < this.#end) {
+      if (!this.#field(this.#bytes[this.#at]!, sink)) return false;
     }
     return true;
   }
@@ -89,7 +101,7 @@ export class HpackDecoder {
       name = this.#text;
       nameStart = this.#textStart;
       nameEnd = this.#textEnd;
-      if (name === this.#scratch) scratchAt = nameEnd;
+      if (name === scratch) scratchAt = nameEnd;
     }
     if (!this.#string(scratchAt)) return false;
     // Growing for the value has left the name in the buffer before, which nobody writes to any more.
@@ -143,10 +155,10 @@ export class HpackDecoder {
       return true;
     }
     const needed = scratchAt + Math.ceil(length * 8 / 5);
-    if (needed > this.#scratch.length) this.#scratch = new Uint8Array(needed * 2);
-    this.#text = this.#scratch;
+    if (needed > scratch.length) scratch = new Uint8Array(needed * 2);
+    this.#text = scratch;
     this.#textStart = scratchAt;
-    this.#textEnd = decodeHuffman(this.#bytes, start, end, this.#scratch, scratchAt);
+    this.#textEnd = decodeHuffman(this.#bytes, start, end, scratch, scratchAt);
     return this.#textEnd >= 0;
   }
 }

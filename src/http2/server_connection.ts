@@ -127,7 +127,9 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
       this.#hasMore = false;
       this.#take();
       if (this.#io.closed || this.#protocol.isStopped) break;
-      this.#io.fillFor(this, this.#io.input.length > 0);
+      const isCut = this.#io.input.length > 0;
+      if (!isCut) this.#io.rest();
+      this.#io.fillFor(this, isCut);
     } while (this.#hasMore);
     this.#isTaking = false;
     this.#flush();

@@ -3,8 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import { HTTP2_RULES, type Http2Rule } from "../../src/base/http2_rules.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { FRAME } from "../../src/http2/frames.ts";
-import { frame } from "../../src/http2/testing/frames.ts";
-import { nodeUpstream, urlOf } from "../gateway/gateway_fixture.ts";
+import { data, frame, joined } from "../../src/http2/testing/frames.ts";
+import { nodeUpstream, refusingPort, urlOf } from "../gateway/gateway_fixture.ts";
 import { type Http2Way, onHttp2Ways } from "../harness/http2_ways.ts";
 import { assertSlim, peakMemory } from "../harness/peak_memory.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -183,3 +183,31 @@ onHttp2Ways(
     assertEquals(await proxy.stop(), 0);
   },
 );
+
+/** Uploads of one client, and how many bytes of each come in a frame of their own. */
+const UPLOADS = 16;
+const BYTES_ALONE = 30_000;
+
+onHttp2Ways("bodies in frames of one byte take little memory while they wait", async (way) => {
+  const flags = { ...way.flags, hold: "60s" };
+  const primary = { url: `http://127.0.0.1:${refusingPort()}` };
+  await using proxy = await startWebProxy({ primary, flags }, "selection.failed");
+  const client = await way.connect(proxy);
+  const askHealth = async (id: number) => {
+    await client.get(id, "/__failover/health");
+    return await withTestDeadline("an answer", client.response(), proxy.lastLines);
+  };
+  // What this answer needs for the first time is loaded before.
+  await askHealth(1);
+  const before = await peakMemory(proxy);
+  for (let at = 1; at <= UPLOADS; at++) {
+    const id = 1 + 2 * at;
+    await client.post(id);
+    const one = data(id, 1);
+    await client.send(joined(Array.from({ length: BYTES_ALONE }, () => one)));
+  }
+  const { end } = await askHealth(3 + 2 * UPLOADS);
+  assertEquals(end, "end");
+  await assertSlim(proxy, before);
+  client.conn.close();
+});
