@@ -8,7 +8,7 @@ import { FetchExchange } from "../../src/gateway/testing/fetch_exchange.ts";
 import { Deadlines } from "../../src/net/deadlines.ts";
 import { folderBackup } from "../../src/gateway/static/static.ts";
 import { type GatewayFixture, nodeUpstream, refusingPort } from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols } from "./both_sockets.ts";
 
 interface ComparableResponse {
   readonly status: number;
@@ -102,7 +102,7 @@ const admin = {
     new Response(`${method} ${url}`, { headers: { "x-own": "1" } }),
 };
 
-onBothSockets(
+onBothProtocols(
   "the app answers without a socket as it does over one: an upstream",
   async ({ start }) => {
     await using up = await nodeUpstream(async (request, response) => {
@@ -110,6 +110,8 @@ onBothSockets(
       for await (const part of request) body += part;
       // The upstream must receive the same, too.
       const { method, url, headers } = request;
+      // Without a socket a request counts as one of HTTP/1.1.
+      headers.via = headers.via?.replace("2.0", "1.1");
       response.statusCode = url === "/missing" ? 404 : 200;
       response.setHeader("x-answered", ["1", "2"]);
       response.end(JSON.stringify({ method, url, headers, body }));
@@ -120,17 +122,23 @@ onBothSockets(
   },
 );
 
-onBothSockets("the app answers without a socket as it does over one: files", async ({ start }) => {
-  const folder = await Deno.makeTempDir();
-  await Deno.writeTextFile(`${folder}/x`, "a file");
-  await using fixture = await start([], { admin, backup: folderBackup(folder, realClock) });
-  await fixture.open(0);
-  await assertAlike(fixture);
-  await Deno.remove(folder, { recursive: true });
-});
+onBothProtocols(
+  "the app answers without a socket as it does over one: files",
+  async ({ start }) => {
+    const folder = await Deno.makeTempDir();
+    await Deno.writeTextFile(`${folder}/x`, "a file");
+    await using fixture = await start([], { admin, backup: folderBackup(folder, realClock) });
+    await fixture.open(0);
+    await assertAlike(fixture);
+    await Deno.remove(folder, { recursive: true });
+  },
+);
 
-onBothSockets("the app answers without a socket as it does over one: pages", async ({ start }) => {
-  await using fixture = await start([refusingPort()], { admin });
-  await fixture.gateway.refuse();
-  await assertAlike(fixture);
-});
+onBothProtocols(
+  "the app answers without a socket as it does over one: pages",
+  async ({ start }) => {
+    await using fixture = await start([refusingPort()], { admin });
+    await fixture.gateway.refuse();
+    await assertAlike(fixture);
+  },
+);

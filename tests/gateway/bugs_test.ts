@@ -2,15 +2,13 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
-  close,
   type GatewayFixture,
   nodeUpstream,
   rawUpstream,
-  readToEnd,
   readUntil,
   sendText,
 } from "./gateway_fixture.ts";
-import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
+import { onBothProtocols } from "./both_sockets.ts";
 
 /** Throws, as a bug would. */
 function bug(_?: unknown): never {
@@ -57,40 +55,43 @@ onBothProtocols(
   },
 );
 
-onBothSockets("a bug in the body of a request answers 500, at once or later", async ({ start }) => {
-  for (const isLater of [false, true]) {
-    let isBroken = true;
-    await using up = await nodeUpstream((request, response) => {
-      request.resume().on("error", () => {}).on("end", () => response.end("well"));
-    });
-    await using fixture = await start([up.port], {
-      meddle: ({ body }) => {
-        if (!isBroken) return;
-        // Once, as the rest of the body is read and dropped in the same way.
-        const [ready, read] = [body.ready?.bind(body), body.read.bind(body)];
-        const broken = (): never => {
-          if (ready !== undefined) body.ready = ready;
-          return bug(body.read = read);
-        };
-        if (!isLater) body.ready = broken;
-        body.read = isLater ? () => Promise.resolve().then(broken) : broken;
-      },
-    });
-    await fixture.open(0);
-    const conn = await fixture.connect();
-    await sendText(conn, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
-    assertMatch(await withTestDeadline("an answer", readUntil(conn)), /^HTTP\/1\.1 500 /);
-    close(conn);
-    isBroken = false;
-    const { status } = await fixture.ask("PUT", "/", [], "body");
-    assertEquals([status, fixture.doubts, fixture.gateway.counters().faulted], [200, [], 1]);
-    assertEquals(faultsOf(fixture).length, 1);
-  }
-});
-
-onBothSockets(
-  "a bug while a response is forwarded cuts that client, and no other",
+onBothProtocols(
+  "a bug in the body of a request answers 500, at once or later",
   async ({ start }) => {
+    for (const isLater of [false, true]) {
+      let isBroken = true;
+      await using up = await nodeUpstream((request, response) => {
+        request.resume().on("error", () => {}).on("end", () => response.end("well"));
+      });
+      await using fixture = await start([up.port], {
+        meddle: ({ body }) => {
+          if (!isBroken) return;
+          // Once, as the rest of the body is read and dropped in the same way.
+          const [ready, read] = [body.ready?.bind(body), body.read.bind(body)];
+          const broken = (): never => {
+            if (ready !== undefined) body.ready = ready;
+            return bug(body.read = read);
+          };
+          if (!isLater) body.ready = broken;
+          body.read = isLater ? () => Promise.resolve().then(broken) : broken;
+        },
+      });
+      await fixture.open(0);
+      const client = await fixture.client();
+      const broken = await client.begin("PUT", "/", ["Content-Length: 4"], { hasBody: true });
+      assertEquals((await withTestDeadline("an answer", broken.head())).status, 500);
+      await broken.leave();
+      isBroken = false;
+      const { status } = await fixture.ask("PUT", "/", [], "body");
+      assertEquals([status, fixture.doubts, fixture.gateway.counters().faulted], [200, [], 1]);
+      assertEquals(faultsOf(fixture).length, 1);
+    }
+  },
+);
+
+onBothProtocols(
+  "a bug while a response is forwarded cuts that client, and no other",
+  async ({ start, cut }) => {
     let isBroken = true;
     await using up = await nodeUpstream((_, response) => response.end("well"));
     await using fixture = await start([up.port], {
@@ -109,10 +110,9 @@ onBothSockets(
       },
     });
     await fixture.open(0);
-    const conn = await fixture.connect();
-    await sendText(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    const { text } = await withTestDeadline("the end", readToEnd(conn));
-    assertMatch(text, /^HTTP\/1\.1 200 /);
+    const broken = await (await fixture.client()).begin("GET", "/");
+    const { status, end } = await withTestDeadline("the end", broken.answer());
+    assertEquals([status, end], [200, cut]);
     isBroken = false;
     assertEquals((await fixture.ask("GET", "/")).status, 200);
     const { faulted, lost } = fixture.gateway.counters();

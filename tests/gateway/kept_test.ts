@@ -3,8 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { parsed, rawUpstream, readUntil, type RunningServer, sendText } from "./gateway_fixture.ts";
-import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
+import { rawUpstream, readUntil, type RunningServer, sendText } from "./gateway_fixture.ts";
+import { onBothProtocols } from "./both_sockets.ts";
+import type { StoryClient } from "./story_client.ts";
 
 /**
  * Answers requests with `answers`, in order over all connections; `heard` has the number of the connection
@@ -40,7 +41,7 @@ for (
     ["an answer and one more", `${OK}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`, 200],
   ] as const
 ) {
-  onBothSockets(`after ${what} the connection carries no other request`, async ({ start }) => {
+  onBothProtocols(`after ${what} the connection carries no other request`, async ({ start }) => {
     const heard: number[] = [];
     await using up = inTurn([odd, OK, OK], heard);
     await using fixture = await start([up.port]);
@@ -83,7 +84,7 @@ onBothProtocols(
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "an upstream's Keep-Alive timeout is respected: the proxy closes first",
   async ({ start }) => {
     const heard: number[] = [];
@@ -110,15 +111,11 @@ onBothSockets(
 );
 
 /** Sends POSTs one after another on one connection; resolves with their statuses. */
-async function posts(conn: Deno.Conn, ids: readonly string[]): Promise<number[]> {
+async function posts(client: StoryClient, ids: readonly string[]): Promise<number[]> {
   const statuses: number[] = [];
   for (const id of ids) {
-    await sendText(conn, `POST / HTTP/1.1\r\nHost: a\r\nX-Id: ${id}\r\nContent-Length: 0\r\n\r\n`);
-    const head = await withTestDeadline(`an answer to ${id}`, readUntil(conn));
-    const { status, get } = parsed(head);
-    const left = Number(get("content-length")) - (head.length - head.indexOf("\r\n\r\n") - 4);
-    for (let got = 0; got < left;) got += (await conn.read(new Uint8Array(left - got)))!;
-    statuses.push(status);
+    const asked = await client.begin("POST", "/", [`X-Id: ${id}`, "Content-Length: 0"]);
+    statuses.push((await withTestDeadline(`an answer to ${id}`, asked.answer())).status);
   }
   return statuses;
 }
@@ -131,7 +128,7 @@ for (
     ["within the pace of its clients", 3, 8],
   ] as const
 ) {
-  onBothSockets(`no POST is sent twice to an upstream that closes ${what}`, async ({ start }) => {
+  onBothProtocols(`no POST is sent twice to an upstream that closes ${what}`, async ({ start }) => {
     const seen = new Map<string, number>();
     let look = () => {};
     const named = (count: number) =>
@@ -156,7 +153,7 @@ for (
     await fixture.open(0);
     const all = await Promise.all(Array.from({ length: clients }, async (_, client) => {
       const ids = Array.from({ length: Math.ceil(POSTS / clients) }, (_, i) => `${client}.${i}`);
-      return await posts(await fixture.connect(), ids);
+      return await posts(await fixture.client(), ids);
     }));
     const statuses = all.flat();
     const lost = statuses.filter((status) => status !== 200).length;

@@ -2,14 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import {
-  type GatewayFixture,
-  nodeUpstream,
-  parsed,
-  readAllText,
-  sendText,
-} from "./gateway_fixture.ts";
-import { onBothSockets } from "./both_sockets.ts";
+import { nodeUpstream } from "./gateway_fixture.ts";
+import { onBothProtocols } from "./both_sockets.ts";
 
 /** Advances the clock by `stepMs` at a time until `promise` has settled; by `mostMs` at most. */
 async function passUntil<T>(
@@ -32,17 +26,7 @@ async function passUntil<T>(
   throw new Error(`It did not end within ${mostMs} ms`);
 }
 
-/** Sends a request; resolves with its answer. */
-async function asking(fixture: GatewayFixture, method: string): Promise<ReturnType<typeof parsed>> {
-  const conn = await fixture.connect();
-  await sendText(
-    conn,
-    `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
-  );
-  return parsed(await readAllText(conn));
-}
-
-onBothSockets(
+onBothProtocols(
   "a name service that does not answer raises no doubt: requests wait, and then get a 503",
   async ({ start }) => {
     const clock = new ManualClock();
@@ -54,14 +38,14 @@ onBothSockets(
       holdMs: 8_000,
     });
     await fixture.open(0);
-    const { value, afterMs } = await passUntil(clock, asking(fixture, "POST"), 60_000);
+    const { value, afterMs } = await passUntil(clock, fixture.ask("POST", "/"), 60_000);
     assertEquals([value.status, fixture.doubts], [503, []]);
     assertEquals(value.get("failover"), "upstream=none; attempt=1; reason=name-silent");
     assert(afterMs >= 8_000, `answered after ${afterMs} ms`);
   },
 );
 
-onBothSockets(
+onBothProtocols(
   "a name service that answers late delays requests, and has no other effect",
   async ({ start }) => {
     await using up = await nodeUpstream((_, response) => response.end("well"));
@@ -77,7 +61,7 @@ onBothSockets(
       },
     });
     await fixture.open(0);
-    const answer = asking(fixture, "POST");
+    const answer = fixture.ask("POST", "/");
     await withTestDeadline("the look-up", asked.promise);
     await clock.advance(2_900);
     found.resolve(["127.0.0.1"]);

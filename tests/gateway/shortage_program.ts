@@ -6,9 +6,16 @@
 import { denoSockets } from "../../src/net/deno/transport.ts";
 import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
-import { GatewayFixture, rawUpstream, readUntil, sendText } from "./gateway_fixture.ts";
+import {
+  GatewayFixture,
+  type Protocol,
+  rawUpstream,
+  readUntil,
+  sendText,
+} from "./gateway_fixture.ts";
 
 const sockets = Deno.args[0] === "splice" ? () => linuxSockets(realClock) : () => denoSockets;
+const protocol = Deno.args[1] as Protocol;
 /** Long enough for the first request of a kept connection. */
 const SHORT_MS = 300;
 
@@ -30,24 +37,24 @@ async function run(holdMs: number, givesBack: boolean): Promise<void> {
       await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     }
   });
-  const fixture = await GatewayFixture.start([up.port, up.port], { sockets, holdMs });
+  const fixture = await GatewayFixture.start([up.port, up.port], { sockets, protocol, holdMs });
   await fixture.open(0);
-  const conn = await fixture.connect();
+  const client = await fixture.client();
   // Modules that are loaded on demand must be loaded before descriptors run out.
-  await sendText(conn, "GET /__failover/health HTTP/1.1\r\nHost: a\r\n\r\n");
-  await readUntil(conn, "OK");
+  await (await client.begin("GET", "/__failover/health")).answer();
   const giveBack = useUp();
-  await sendText(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+  const asked = await client.begin("POST", "/", ["Content-Length: 1"], { hasBody: true });
+  await asked.send("x");
+  await asked.end();
   if (givesBack) {
     while (fixture.gateway.counters().held === 0) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     giveBack();
   }
-  const answer = await readUntil(conn);
+  const { status } = await asked.answer();
   if (!givesBack) giveBack();
   const { retried, lost } = fixture.gateway.counters();
-  const status = Number(answer.slice(9, 12));
   console.log(JSON.stringify({ status, retried, lost, doubts: fixture.doubts.length }));
   await fixture[Symbol.asyncDispose]();
   await up[Symbol.asyncDispose]();

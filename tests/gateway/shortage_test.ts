@@ -2,14 +2,14 @@
 import { assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import { scenario } from "../harness/scenario.ts";
+import { onBothProtocols } from "./both_sockets.ts";
 
-scenario(
+onBothProtocols(
   "without a descriptor for the upstream a request waits, then gets 503; no upstream is doubted",
-  async ({ relay }) => {
+  async ({ relay, protocol }) => {
     const [out, err]: [string[], string[]] = [[], []];
     const program = new URL("./shortage_program.ts", import.meta.url).pathname;
-    const deno = `'${Deno.execPath()}' run -A --no-check -q '${program}' ${relay}`;
+    const deno = `'${Deno.execPath()}' run -A --no-check -q '${program}' ${relay} ${protocol}`;
     await using child = new Child("/bin/sh", {
       args: ["-c", `ulimit -n 80; exec ${deno}`],
       env: { NO_COLOR: "1" },

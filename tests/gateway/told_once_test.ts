@@ -8,7 +8,7 @@ const ONCE =
 
 /** Files whose stories are being moved to `onBothProtocols`. */
 const UNDER_WORK = new Set([
-  ..."smuggling process names failover kept bugs app shortage tls http2".split(" "),
+  ..."smuggling process failover tls http2".split(" "),
 ].map((name) => `${name}_test.ts`));
 
 Deno.test("stories that are told over one protocol only are those of the table", async () => {
