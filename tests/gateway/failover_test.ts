@@ -1,5 +1,5 @@
 /**
- * The whole program between 200 clients and two upstreams in separate processes, while the primary is
+ * The whole program between 200 clients, half of whom speak HTTP/2, and two upstreams in separate processes, while the primary is
  * killed, frozen and restarted. Every request has an id, and the upstreams log the ids that they received.
  */
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
@@ -7,10 +7,13 @@ import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Proxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { parsed } from "./gateway_fixture.ts";
+import { Http1Client } from "./http1_client.ts";
+import { Http2Client } from "./http2_client.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const CLIENTS = 200;
+/** Clients that share a connection of HTTP/2. */
+const SHARERS = 10;
 const WITNESS = new URL("./logging_upstream.ts", import.meta.url).pathname;
 
 /** How often the upstreams began to answer each id. */
@@ -61,43 +64,83 @@ class Outcomes {
   }
 }
 
-/** Sends request after request on kept connections until `stop` is aborted. */
-async function client(port: number, number: number, stop: AbortSignal, outcomes: Outcomes) {
-  const method = number % 2 === 0 ? "GET" : "POST";
-  let conn: Deno.TcpConn | undefined;
-  for (let i = 0; !stop.aborted; i++) {
-    conn ??= await Deno.connect({ hostname: "127.0.0.1", port });
-    const key = `${method} ${number}-${i}`;
-    const text = await exchange(conn, method, `${number}-${i}`);
-    const { status, get } = parsed(text);
-    outcomes.add({ key, status, failover: get("failover") ?? "" });
-    if (status === 0 || get("connection") === "close") {
-      conn.close();
-      conn = undefined;
-    }
+type Connection = Http1Client | Http2Client;
+
+/** A connection to the proxy, made anew when it has ended. */
+class Kept {
+  readonly #connect: () => Promise<Connection>;
+  #opening: Promise<Connection> | undefined;
+
+  constructor(connect: () => Promise<Connection>) {
+    this.#connect = connect;
   }
-  conn?.close();
+
+  get(): Promise<Connection> {
+    return this.#opening ??= this.#connect();
+  }
+
+  /** The connection that was `used` serves no more requests. */
+  async replace(used: Connection): Promise<void> {
+    if (this.#opening === undefined || await this.#opening !== used) return;
+    this.#opening = undefined;
+    used.conn.close();
+  }
+
+  async close(): Promise<void> {
+    (await this.#opening)?.conn.close();
+  }
 }
 
-async function exchange(conn: Deno.TcpConn, method: string, id: string): Promise<string> {
-  const body = method === "POST" ? "Content-Length: 4\r\n\r\nbody" : "\r\n";
-  const request = `${method} / HTTP/1.1\r\nHost: front.test\r\nX-Id: ${id}\r\n${body}`;
-  const buffer = new Uint8Array(4096);
-  let text = "";
+/** The connection of each client: half have one of HTTP/1.1, the others share some of HTTP/2. */
+function connections(port: number): Kept[] {
+  const connect = () => Deno.connect({ hostname: "127.0.0.1", port });
+  const shared = Array.from(
+    { length: CLIENTS / 2 / SHARERS },
+    () => new Kept(async () => new Http2Client(await connect())),
+  );
+  return Array.from(
+    { length: CLIENTS },
+    (_, number) =>
+      number < CLIENTS / 2
+        ? new Kept(async () => new Http1Client(await connect()))
+        : shared[number % shared.length]!,
+  );
+}
+
+/** Sends request after request until `stop` is aborted. */
+async function client(kept: Kept, number: number, stop: AbortSignal, outcomes: Outcomes) {
+  const method = Math.floor(number / SHARERS) % 2 === 0 ? "GET" : "POST";
+  for (let i = 0; !stop.aborted; i++) {
+    const connection = await kept.get();
+    const id = `${number}-${i}`;
+    const outcome = await exchange(connection, method, id);
+    outcomes.add({ key: `${method} ${id}`, ...outcome });
+    // A stream that was reset leaves its connection to the others.
+    const isOver = connection instanceof Http2Client
+      ? connection.ended !== undefined
+      : outcome.status === 0 || outcome.isLast;
+    if (isOver) await kept.replace(connection);
+  }
+}
+
+async function exchange(connection: Connection, method: string, id: string) {
+  const hasBody = method === "POST";
+  const lines = [`X-Id: ${id}`, ...hasBody ? ["Content-Length: 4"] : []];
   try {
-    await conn.write(new TextEncoder().encode(request));
-    for (;;) {
-      const count = await conn.read(buffer);
-      if (count === null) return "";
-      text += new TextDecoder().decode(buffer.subarray(0, count));
-      const end = text.indexOf("\r\n\r\n");
-      const length = /\r\ncontent-length: (\d+)/i.exec(text)?.[1];
-      if (end >= 0 && text.length >= end + 4 + Number(length)) return text;
+    const asked = await connection.begin(method, "/", lines, { hasBody });
+    if (hasBody) {
+      await asked.send("body");
+      await asked.end();
     }
+    const { status, end, get } = await asked.answer();
+    const failover = get("failover") ?? "";
+    if (end !== "whole") return { status: 0, failover: "", isLast: true };
+    return { status, failover, isLast: get("connection") === "close" };
   } catch (error) {
-    if (error instanceof Deno.errors.ConnectionReset) return "";
-    if (error instanceof Deno.errors.BrokenPipe) return "";
-    throw error;
+    const isCut = error instanceof Deno.errors.ConnectionReset ||
+      error instanceof Deno.errors.BrokenPipe;
+    if (!isCut) throw error;
+    return { status: 0, failover: "", isLast: true };
   }
 }
 
@@ -117,6 +160,7 @@ scenario(
     const quick = [
       "--check-timeout=500ms",
       "--failback-damping=off",
+      "--h2c",
       `--listen=127.0.0.1:${front}`,
     ];
     await using proxy = new Proxy([...ways, ...flags, ...quick], {});
@@ -126,10 +170,8 @@ scenario(
     };
     const stop = new AbortController();
     const outcomes = new Outcomes();
-    const clients = Array.from(
-      { length: CLIENTS },
-      (_, n) => client(front, n, stop.signal, outcomes),
-    );
+    const kept = connections(front);
+    const clients = kept.map((each, n) => client(each, n, stop.signal, outcomes));
     const progress = () =>
       withTestDeadline("the clients to continue", outcomes.further(2 * CLIENTS));
     try {
@@ -151,6 +193,7 @@ scenario(
     } finally {
       stop.abort();
       await withTestDeadline("the clients to stop", Promise.all(clients));
+      for (const each of new Set(kept)) await each.close();
       await primary.kill();
     }
     const failed = outcomes.all.filter(({ status }) => status !== 200);
@@ -160,6 +203,9 @@ scenario(
     console.log(
       `    ${outcomes.all.length} requests, ${failed.length} failed after they had been sent`,
     );
+    const served = outcomes.all.filter(({ status }) => status === 200)
+      .map(({ key }) => /\d+/.exec(key)![0]);
+    assertEquals(new Set(served).size, CLIENTS, "clients that were answered");
     assertEquals(twice, [], "unsafe requests that were executed twice");
     assertEquals(
       failed.filter(({ failover }) => UNSENT.test(failover)),

@@ -4,16 +4,19 @@ import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { runProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
-import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
+import { ERROR, FLAG, FRAME } from "../../src/http2/frames.ts";
+import { block, frame, requestFields } from "../../src/http2/testing/frames.ts";
 import {
   rawUpstream,
   readAllText,
-  readToEnd,
   readUntil,
   type RunningServer,
   sendText,
 } from "./gateway_fixture.ts";
+import { Http1Client } from "./http1_client.ts";
+import { Http2Client } from "./http2_client.ts";
+import type { Protocol, StoryClient } from "./story_client.ts";
 
 /** An upstream that answers each request by its path and head. */
 function answering(
@@ -29,18 +32,43 @@ function answering(
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/** A client of the real program for each protocol. */
+async function clientsOf({ address }: { readonly address: string }) {
+  const { hostname, port } = new URL(`http://${address}`);
+  const open = () => Deno.connect({ hostname, port: Number(port) });
+  return [
+    ["HTTP/1.1", new Http1Client(await open())],
+    ["HTTP/2", new Http2Client(await open())],
+  ] as const satisfies readonly (readonly [Protocol, StoryClient])[];
+}
+
+async function ask(client: StoryClient, path: string, method = "GET", lines: string[] = []) {
+  const asked = await client.begin(method, path, lines);
+  return await withTestDeadline(`${method} ${path}`, asked.answer());
+}
+
 scenario(
-  "a client that is too slow with its head gets 408, a line and a count",
+  "a client that is too slow with its head is refused, with a line and a count",
   async ({ relay }) => {
     await using primary = answering(() => OK);
-    await using proxy = await startWebProxy({ primary, flags: { relay } });
-    const { conn } = await proxy.open();
-    await sendText(conn.socket, "GET / HTTP/1.1\r\nHo");
-    assertMatch(await withTestDeadline("an answer", readAllText(conn.socket)), /^HTTP\/1\.1 408 /);
-    conn.close();
+    await using proxy = await startWebProxy({ primary, flags: { relay, h2c: true } });
+    const [[, plain], [, http2]] = await clientsOf(proxy);
+    await sendText(plain.conn, "GET / HTTP/1.1\r\nHo");
+    // A head that goes on in another frame.
+    await http2.write(frame(FRAME.headers, FLAG.endStream, 1, block(requestFields())));
+    const text = await withTestDeadline("an answer", readAllText(plain.conn));
+    assertMatch(text, /^HTTP\/1\.1 408 /);
+    await withTestDeadline("the end of HTTP/2", http2.readToEnd());
+    assertEquals(http2.goAway?.code, ERROR.enhanceYourCalm);
     await proxy.event("request.refused", { status: 408, client: "127.0.0.1" });
+    await proxy.event("http2.broken", { rule: "slow_head" });
     const metrics = (await proxy.get("/__failover/metrics")).text;
     assertMatch(metrics, /\nfailover_requests_refused_total\{service="http"\} 1\n/);
+    assertMatch(
+      metrics,
+      /\nfailover_http2_rules_broken_total\{service="http",rule="slow_head"\} 1\n/,
+    );
+    for (const { conn } of [plain, http2]) conn.close();
   },
 );
 
@@ -61,18 +89,26 @@ scenario(
       await sendText(conn, "full");
     });
     const primary = { url: `http://127.0.0.1:${up.port}` };
-    const flags = { relay, "response-idle-timeout": "1s" };
+    const flags = { relay, "response-idle-timeout": "1s", h2c: true } as const;
     await using proxy = await startWebProxy({ primary, flags });
-    const [events, stops] = [await proxy.open(), await proxy.open()];
-    await events.send({ target: "/events" });
-    assertMatch(await readUntil(events.conn.socket, "half"), /^HTTP\/1\.1 200 /);
-    await stops.send({ target: "/stops" });
-    const { text } = await withTestDeadline("the end of it", readToEnd(stops.conn.socket));
-    assertMatch(text, /half$/);
+    const [events, stops] = [await clientsOf(proxy), await clientsOf(proxy)];
+    const begun = await Promise.all(events.map(([, client]) => client.begin("GET", "/events")));
+    for (const one of begun) {
+      assertEquals((await withTestDeadline("a head", one.head())).status, 200);
+      assertEquals(await withTestDeadline("the first half", one.readUntil("half")), "half");
+    }
+    await Promise.all(stops.map(async ([protocol, client]) => {
+      const { status, body, end } = await ask(client, "/stops");
+      const cut = protocol === "HTTP/2" || relay === "splice" ? "reset" : "ended";
+      assertEquals([status, body, end], [200, "half", cut], protocol);
+    }));
     await proxy.event("session.failed", { reason: /in time/ });
     stopped.resolve();
-    assertEquals(await withTestDeadline("the rest", readUntil(events.conn.socket, "full")), "full");
-    for (const one of [events, stops]) one.close();
+    for (const one of begun) {
+      const { body, end } = await withTestDeadline("the rest", one.rest());
+      assertEquals([body, end], ["full", "whole"]);
+    }
+    for (const [, { conn }] of [...events, ...stops]) conn.close();
   },
 );
 
@@ -91,28 +127,30 @@ scenario("redirects, TRACE, and responses that must have no body", async ({ rela
     }
     return OK;
   });
-  await using proxy = await startWebProxy({ primary, flags: { relay } });
-  const conn = await proxy.open();
-  const ask = async (target: string, method = "GET", end = "\r\n\r\n") => {
-    await conn.send({ target, method });
-    return await withTestDeadline(target, readUntil(conn.conn.socket, end));
-  };
-  assertMatch(await ask("/moved"), /\r\nX-A: 1\r\nlOcation: \/x\?y\r\nX-B: 2\r\n/);
-  for (const path of ["/204", "/304", "/204", "/304"]) {
-    assertMatch(await ask(path), new RegExp(`^HTTP/1\\.1 ${path.slice(1)} [^]*\\r\\n\\r\\n$`));
-    assertMatch(await ask("/"), /^HTTP\/1\.1 200 [^]*\r\n\r\n(ok)?$/);
-    if (!(await ask("/", "HEAD")).startsWith("HTTP/1.1 200 ")) throw new Error("out of step");
+  await using proxy = await startWebProxy({ primary, flags: { relay, h2c: true } });
+  for (const [protocol, client] of await clientsOf(proxy)) {
+    const moved = (await ask(client, "/moved")).lines.join("\n");
+    const lines = "X-A: 1\nlOcation: /x?y\nX-B: 2\n";
+    assertStringIncludes(moved, protocol === "HTTP/2" ? lines.toLowerCase() : lines);
+    for (const path of ["/204", "/304", "/204", "/304"]) {
+      const none = await ask(client, path);
+      assertEquals([none.status, none.body, none.end], [Number(path.slice(1)), "", "whole"]);
+      const next = await ask(client, "/");
+      assertEquals([next.status, next.body], [200, "ok"]);
+      const head = await ask(client, "/", "HEAD");
+      assertEquals([head.status, head.body, head.get("content-length")], [200, "", "2"]);
+    }
+    assertEquals((await ask(client, "/", "TRACE")).status, 405);
+    client.conn.close();
   }
-  assertMatch(await ask("/", "TRACE", "\n\r\n"), /^HTTP\/1\.1 405 /);
   assertEquals(asked.includes("TRACE"), false);
-  conn.close();
 });
 
 scenario("a connection with a login is used for its client only", async ({ relay }) => {
   await using up = rawUpstream(async (conn) => {
     let who = "nobody";
     for (let head = await readUntil(conn); head !== ""; head = await readUntil(conn)) {
-      who = /\r\nAuthorization: NTLM (\w+)/.exec(head)?.[1] ?? who;
+      who = /\r\nAuthorization: NTLM (\w+)/i.exec(head)?.[1] ?? who;
       const login = who === "nobody" ? "WWW-Authenticate: NTLM\r\n" : "";
       const body = `hello ${who}.`;
       await sendText(
@@ -122,35 +160,43 @@ scenario("a connection with a login is used for its client only", async ({ relay
     }
   });
   const primary = { url: `http://127.0.0.1:${up.port}` };
-  await using proxy = await startWebProxy({ primary, flags: { relay } });
-  const ask = async (conn: WebConnection, lines: string[] = []) => {
-    await conn.send({ target: "/", lines });
-    return (await withTestDeadline("an answer", conn.reply())).text;
-  };
-  const [alice, stranger] = [await proxy.open(), await proxy.open()];
-  assertEquals(await ask(alice), "hello nobody.");
-  assertEquals(await ask(alice, ["Authorization: NTLM alice"]), "hello alice.");
-  for (let i = 0; i < 5; i++) {
-    assertEquals(await ask(stranger), "hello nobody.");
-    assertEquals((await proxy.get("/")).text, "hello nobody.");
-    assertEquals(await ask(alice), "hello alice.");
+  await using proxy = await startWebProxy({ primary, flags: { relay, h2c: true } });
+  const said = async (client: StoryClient, lines: string[] = []) =>
+    (await ask(client, "/", "GET", lines)).body;
+  const [alices, strangers] = [await clientsOf(proxy), await clientsOf(proxy)];
+  for (const [protocol, alice] of alices) {
+    // Clients of different people may share a connection of HTTP/2: there a login ends with its response.
+    const name = protocol === "HTTP/2" ? "nobody" : "alice";
+    assertEquals(await said(alice), "hello nobody.");
+    assertEquals(await said(alice, ["Authorization: NTLM alice"]), "hello alice.");
+    for (let i = 0; i < 5; i++) {
+      for (const [, stranger] of strangers) assertEquals(await said(stranger), "hello nobody.");
+      assertEquals((await proxy.get("/")).text, "hello nobody.");
+      assertEquals(await said(alice), `hello ${name}.`);
+    }
   }
-  for (const one of [alice, stranger]) one.close();
+  for (const [, { conn }] of [...alices, ...strangers]) conn.close();
 });
 
 scenario("a kept connection ends before its upstream's Keep-Alive timeout", async ({ relay }) => {
-  const ended = Promise.withResolvers<void>();
+  const both = Promise.withResolvers<void>();
+  let ended = 0;
   await using up = rawUpstream(async (conn) => {
     const path = (await readUntil(conn)).split(" ")[1];
     if (path !== "/kept") return await sendText(conn, OK);
     await sendText(conn, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=3\r\nContent-Length: 2\r\n\r\nok");
     assertEquals(await readUntil(conn), "");
-    ended.resolve();
+    if (++ended === 2) both.resolve();
   });
   const primary = { url: `http://127.0.0.1:${up.port}` };
-  await using proxy = await startWebProxy({ primary, flags: { relay, "check-interval": "1h" } });
-  assertEquals((await proxy.get("/kept")).text, "ok");
-  await withTestDeadline("the end of the kept connection", ended.promise);
+  const flags = { relay, "check-interval": "1h", h2c: true } as const;
+  await using proxy = await startWebProxy({ primary, flags });
+  const clients = await clientsOf(proxy);
+  // At one time, so that each has a connection of its own to the upstream.
+  const answers = await Promise.all(clients.map(([, client]) => ask(client, "/kept")));
+  assertEquals(answers.map(({ body }) => body), ["ok", "ok"]);
+  await withTestDeadline("the end of the kept connections", both.promise);
+  for (const [, { conn }] of clients) conn.close();
 });
 
 Deno.test("each configured header that belongs to a message or a connection is refused in one line", async () => {

@@ -6,13 +6,8 @@
 import { denoSockets } from "../../src/net/deno/transport.ts";
 import { linuxSockets } from "../../src/net/linux/transport.ts";
 import { realClock } from "../../src/base/clock.ts";
-import {
-  GatewayFixture,
-  type Protocol,
-  rawUpstream,
-  readUntil,
-  sendText,
-} from "./gateway_fixture.ts";
+import { GatewayFixture, rawUpstream, readUntil, sendText } from "./gateway_fixture.ts";
+import type { Protocol } from "./story_client.ts";
 
 const sockets = Deno.args[0] === "splice" ? () => linuxSockets(realClock) : () => denoSockets;
 const protocol = Deno.args[1] as Protocol;
