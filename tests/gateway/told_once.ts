@@ -14,6 +14,10 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
     "Upgrade: h2c and HTTP2-Settings are not forwarded; another protocol beside them is":
       "HTTP/2 has no Upgrade; that it is refused there is told in http2_smuggling_test.ts.",
   },
+  "failover_test.ts": {
+    "of 200 clients no request is lost that was not sent, and no unsafe one is executed twice":
+      "Half of its clients speak HTTP/2.",
+  },
   "http2_fields_test.ts": {
     "random fields arrive and come back as they were sent":
       "It is about the compression of fields, which only HTTP/2 has.",
@@ -30,6 +34,21 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
     "a field that is malformed in a head is malformed in a trailer of HTTP/2, too":
       "It has the malformed trailers of HTTP/2; those of HTTP/1.1 are in edges_test.ts.",
   },
+  "http2_test.ts": {
+    "a request over HTTP/2 without a body has none at the upstream": "Only HTTP/2 has END_STREAM.",
+    "a response that must have no body has none over HTTP/2, nor a wrong length":
+      "process_test.ts tells it for both; this one reads with another program's client.",
+    "a strict upstream keeps its connection after requests without a body":
+      "It compares what is sent for the requests of other programs' clients of HTTP/2.",
+    "a body over HTTP/2 of unknown length arrives whole, also with empty parts":
+      "It sends empty DATA frames, which HTTP/1.1 does not have.",
+    "a client that has negotiated HTTP/2 and sends HTTP/1.1 is not answered":
+      "It is about ALPN, by which HTTP/2 alone is negotiated.",
+    "curl over HTTP/2: methods without a body, one after another":
+      "It is about another program's client of HTTP/2.",
+    "a login for a connection, made over HTTP/2, ends with its response":
+      "bound_test.ts tells it for both; this one is with TLS.",
+  },
   "http2_way_test.ts": {
     "103 comes before the response, and trailers after it": "It reads the frames of HTTP/2.",
     "a response that its upstream cuts is reset, not ended": "It reads the frames of HTTP/2.",
@@ -42,6 +61,18 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
     "fields of a connection are malformed in HTTP/2, and credentials for a proxy are not forwarded":
       "HTTP/1.1 has such fields: way_test.ts tells what becomes of them.",
   },
+  "process_test.ts": {
+    "a client that is too slow with its head is refused, with a line and a count":
+      "It has clients of both, because it waits for a real time-out.",
+    "a response that stops is ended by --response-idle-timeout, an event stream is not":
+      "It has clients of both, because it waits for a real time-out.",
+    "redirects, TRACE, and responses that must have no body": "It has clients of both.",
+    "a connection with a login is used for its client only": "It has clients of both.",
+    "a kept connection ends before its upstream's Keep-Alive timeout":
+      "It has clients of both, because it waits for a real time-out.",
+    "each configured header that belongs to a message or a connection is refused in one line":
+      "It has no client.",
+  },
   "service_test.ts": {
     "--tls-cert and --tls-key serve HTTPS, and neither works alone":
       "It asks over both protocols itself.",
@@ -49,6 +80,26 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
       "It has no client.",
     "an https upstream is trusted with --ca-file, and not without it":
       "It is about the connection to the upstream.",
+  },
+  "smuggling_test.ts": {
+    "a request that two recipients could frame differently is refused, and nothing of it arrives":
+      "It has the malformed heads of HTTP/1.1; those of HTTP/2 are in http2_smuggling_test.ts.",
+    "a body with invalid chunks ends the request, and none of its bytes becomes another request":
+      "HTTP/2 has no chunks; bodies of a wrong length are in http2_smuggling_test.ts.",
+    "requests inside bodies stay part of the body, on connections that many requests share":
+      "It divides bodies as HTTP/1.1 does; http2_smuggling_test.ts has frames.",
+    "of mutated requests the upstream receives what llhttp reads without the proxy, or less":
+      "It mutates the bytes of HTTP/1.1; src/http2/fuzz_test.ts mutates frames.",
+  },
+  "tls_test.ts": {
+    "method, path, headers and body of an HTTP/2 client are forwarded, and it gets the response":
+      "It is about HTTP/2 with TLS, with another program's client.",
+    "HTTP/2 has the same retries: after a refusal another upstream is used, an incomplete response is a stream error":
+      "retry_test.ts tells it for both; this one is with TLS, with another program's client.",
+    "an HTTP/1.1 client upgrades over the same port":
+      "HTTP/2 has no Upgrade; its WebSockets with TLS are in src/http2 and the browser's story.",
+    "a certificate that changes is served to new clients, a broken one is not":
+      "It asks for nothing but a handshake.",
   },
   "way_test.ts": {
     "hop-by-hop headers, and those that Connection names, are not forwarded":

@@ -6,16 +6,11 @@ import { TOLD_ONCE } from "./told_once.ts";
 const ONCE =
   /^ *(?:Deno\.test|scenario|testWithPrograms|tlsTest|onBothSockets|withBothSockets)\(\s*(?:"([^"]+)"|`([^`]+)`)/gm;
 
-/** Files whose stories are being moved to `onBothProtocols`. */
-const UNDER_WORK = new Set([
-  ..."smuggling process failover tls http2".split(" "),
-].map((name) => `${name}_test.ts`));
-
 Deno.test("stories that are told over one protocol only are those of the table", async () => {
   const folder = new URL(".", import.meta.url);
   const found: Record<string, string[]> = {};
   for await (const { name } of Deno.readDir(folder)) {
-    if (!name.endsWith("_test.ts") || name === "told_once_test.ts" || UNDER_WORK.has(name)) {
+    if (!name.endsWith("_test.ts") || name === "told_once_test.ts") {
       continue;
     }
     const text = await Deno.readTextFile(new URL(name, folder));
