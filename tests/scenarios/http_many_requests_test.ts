@@ -2,18 +2,21 @@
  * A thousand requests under way at one time, on fifty connections of HTTP/2 or on as many connections of HTTP/1.1 as
  * there are requests: at a stop and at the death of an upstream each of them ends as the same rules say.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { onBothProtocols } from "../gateway/both_sockets.ts";
 import { storyClient } from "../gateway/clients.ts";
 import { nodeUpstream } from "../gateway/gateway_fixture.ts";
 import type { Http2Client } from "../gateway/http2_client.ts";
 import type { Exchange, Protocol, StoryClient, WholeAnswer } from "../gateway/story_client.ts";
+import { Control } from "../harness/control.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 
 /** Groups of twenty requests: each on a connection of its own over HTTP/2, on twenty over HTTP/1.1. */
 const GROUPS: Readonly<Record<Protocol, number>> = { "HTTP/1.1": 5, "HTTP/2": 50 };
+/** This process is busy with all clients and upstreams, and late with answers to checks. */
+const PATIENT = { h2c: true, "check-timeout": "20s" } as const;
 /** Small enough to be kept for another upstream, and too large for it. */
 const [SMALL, LARGE] = [20_000, 150_000];
 
@@ -44,7 +47,11 @@ class Crowd implements Disposable {
   readonly members: Member[] = [];
 
   /** Begins all requests, and sends half of their bodies. */
-  static async begin({ address }: WebProxy, protocol: Protocol): Promise<Crowd> {
+  static async begin(
+    { address }: WebProxy,
+    protocol: Protocol,
+    groups = GROUPS[protocol],
+  ): Promise<Crowd> {
     const crowd = new Crowd();
     const port = Number(address.split(":")[1]);
     const open = async () => {
@@ -52,7 +59,7 @@ class Crowd implements Disposable {
       crowd.clients.push(client);
       return client;
     };
-    for (let group = 0; group < GROUPS[protocol]; group++) {
+    for (let group = 0; group < groups; group++) {
       const shared = protocol === "HTTP/2" ? await open() : undefined;
       for (const kind of KINDS) {
         for (let i = 0; i < kind.count; i++) {
@@ -131,7 +138,7 @@ onBothProtocols(
   async ({ relay, protocol }) => {
     await using upstream = await patientUpstream();
     const primary = { url: `http://127.0.0.1:${upstream.port}` };
-    await using proxy = await startWebProxy({ primary, flags: { relay, h2c: true } });
+    await using proxy = await startWebProxy({ primary, flags: { relay, ...PATIENT } });
     using crowd = await Crowd.begin(proxy, protocol);
     const all = crowd.members.length;
     await withTestDeadline("all requests", upstream.hasBegun(all), proxy.lastLines);
@@ -166,28 +173,61 @@ onBothProtocols(
     await using proxy = await startWebProxy({
       primary: primary!,
       backups: [backup!],
-      flags: { relay, h2c: true },
+      flags: { relay, ...PATIENT },
     });
     using crowd = await Crowd.begin(proxy, protocol);
     const all = crowd.members.length;
     await withTestDeadline("all requests", first.hasBegun(all), proxy.lastLines);
     await first[Symbol.asyncDispose]();
     await proxy.event("promotion.finished", { move: "failover" });
-    const answers = await withTestDeadline("all answers", crowd.finish(), proxy.lastLines);
-    const wrong = answers.filter(([kind, { status }]) => status !== kind.afterKill)
-      .map(([{ method, size }, { status, end }]) => `${method} ${size}: ${status} ${end}`);
-    assertEquals(wrong, []);
-    const repeated = answers.filter(([{ afterKill }]) => afterKill === 200);
-    for (const [{ size }, { body }] of repeated) assert(body.includes(String(size)));
-    // Nothing else has arrived there, and nothing twice.
-    assertEquals(second.seen.length, repeated.length);
-    assertEquals(second.seen.filter((method) => method === "POST"), []);
-    // And the connections go on.
-    if (protocol === "HTTP/2") {
-      for (const client of crowd.clients) {
-        const { status } = await (await client.begin("GET", "/")).answer();
-        assertEquals(status, 200);
-      }
-    }
+    await endsByTheRules(crowd, second.seen, proxy);
+    if (protocol === "HTTP/2") await goesOn(crowd);
+  },
+);
+
+/** Each answer is as `KINDS` says, and only what may be repeated has arrived at the second upstream, once. */
+async function endsByTheRules(crowd: Crowd, seen: readonly string[], proxy: WebProxy) {
+  const answers = await withTestDeadline("all answers", crowd.finish(), proxy.lastLines);
+  const wrong = answers.filter(([{ afterKill }, { status }]) => status !== afterKill)
+    .map(([{ method, size }, { status, end }]) => `${method} ${size}: ${status} ${end}`);
+  assertEquals(wrong, []);
+  const repeated = answers.filter(([{ afterKill }]) => afterKill === 200);
+  for (const [{ size }, { body }] of repeated) assertEquals(body.includes(String(size)), true);
+  assertEquals(seen.length, repeated.length);
+  assertEquals(seen.filter((method) => method === "POST"), []);
+}
+
+/** Each connection serves another request. */
+async function goesOn({ clients }: Crowd): Promise<void> {
+  const asked = clients.map(async (client) => (await client.begin("GET", "/")).answer());
+  const answers = await withTestDeadline("more answers", Promise.all(asked));
+  assertEquals(new Set(answers.map(({ status }) => status)), new Set([200]));
+}
+
+onBothProtocols(
+  "a switchover cuts what its old upstream has not answered in time, and the connections go on",
+  async ({ relay, protocol }) => {
+    await using first = await patientUpstream();
+    await using second = await patientUpstream();
+    second.release();
+    const [primary, backup] = [first, second].map(({ port }) => ({
+      url: `http://127.0.0.1:${port}`,
+    }));
+    await using control = await Control.make();
+    await using proxy = await startWebProxy({
+      primary: primary!,
+      backups: [backup!],
+      flags: { relay, ...PATIENT, control: control.path, "drain-timeout": "300ms" },
+    });
+    // A switchover needs an upstream that has passed a check.
+    await proxy.event("upstream.up", { upstream: backup!.url });
+    using crowd = await Crowd.begin(proxy, protocol, 5);
+    const all = crowd.members.length;
+    await withTestDeadline("all requests", first.hasBegun(all), proxy.lastLines);
+    const order = `switchover?to=${backup!.url}&max_wait=100ms&wait=true`;
+    assertEquals((await control.order(order))[0], 200);
+    await proxy.event("sessions.cut", { upstream: primary!.url, count: all });
+    await endsByTheRules(crowd, second.seen, proxy);
+    if (protocol === "HTTP/2") await goesOn(crowd);
   },
 );
