@@ -33,8 +33,8 @@ const text = (bytes: Uint8Array | undefined) => bytes && new TextDecoder().decod
 Deno.test("what has come is handed out, and is used when the next part is asked for", async () => {
   const { body, told, add } = fixture();
   add("one");
-  add("three");
   assertEquals([text(body.ready()), told.used], ["one", 0]);
+  add("three");
   assertEquals([text(await body.read()), told.used], ["three", 3]);
   const next = body.read();
   assertEquals([told.used, told.waits], [8, 1]);
