@@ -132,26 +132,25 @@ export function countVotes(
 }
 
 /**
- * Whether the active upstream is down for the cluster: a majority of the live proxies sees it down. When
- * they are divided in halves, the traffic decides: it is down if clients of one that sees it down fail, and
- * no client of one that sees it up moves bytes.
+ * Whether the active upstream is down for the cluster: a majority of the live proxies sees it down; `own` is what
+ * this one sees. When they are divided in halves, the traffic decides: it is down if clients of one that sees it
+ * down fail, and no client of one that sees it up moves bytes. Clients of a proxy that reaches no upstream
+ * at all fail because of that proxy, and prove nothing.
  */
-export function isDownForAll(
-  view: ClusterView,
-  upstream: string,
-  health: Health,
-  thresholds: Thresholds,
-): boolean {
-  const own = verdictOf(health, thresholds);
-  const { down, live } = countVotes(view, upstream, own);
+export function isDownForAll(view: ClusterView, own: Vote, upstream: string): boolean {
+  const { down, live } = countVotes(view, upstream, verdictIn(own, upstream));
   if (down * 2 !== live) return down * 2 > live;
   if (down === 0) return false;
-  const voters = [...view.others.values()];
-  const flows = own === "up" && view.traffic === "flows" ||
-    voters.some((vote) => vote.up.includes(upstream) && vote.traffic === "flows");
-  const fails = own === "down" && view.traffic === "fails" ||
-    voters.some((vote) => vote.down.includes(upstream) && vote.traffic === "fails");
+  const voters = [own, ...view.others.values()];
+  const flows = voters.some(({ up, traffic }) => up.includes(upstream) && traffic === "flows");
+  const fails = voters.some(({ up, down, traffic }) =>
+    down.includes(upstream) && traffic === "fails" && up.length > 0
+  );
   return fails && !flows;
+}
+
+function verdictIn({ up, down }: Vote, upstream: string): "up" | "down" | "none" {
+  return up.includes(upstream) ? "up" : down.includes(upstream) ? "down" : "none";
 }
 
 /** Whether a majority sees `upstream` down although this proxy, which is asking, does not. */

@@ -18,8 +18,9 @@ import { START } from "./testing/states.ts";
 
 const UP: Health = { ...unknownHealth(0), level: POLICY.rise + POLICY.fall - 1 };
 const DOWN: Health = { ...unknownHealth(0), level: 0 };
+/** What a proxy sees of `a` that reaches another upstream. */
 const sees = (verdict: "up" | "down", traffic: Vote["traffic"] = "none"): Vote => ({
-  up: verdict === "up" ? ["a"] : [],
+  up: verdict === "up" ? ["a"] : ["c"],
   down: verdict === "down" ? ["a"] : [],
   traffic,
 });
@@ -29,7 +30,11 @@ const with_ = (votes: readonly Vote[], traffic: Vote["traffic"] = "none"): Clust
   others: new Map(votes.map((vote, index) => [`p${index}`, vote])),
   traffic,
 });
-const isDown = (own: Health, view: ClusterView) => isDownForAll(view, "a", own, POLICY);
+/** The verdict on `a`, of a proxy with this health of it, which sees `b` up unless `b` is given. */
+function isDown(own: Health, view: ClusterView, b = UP): boolean {
+  const state = { ...START, health: new Map([["a", own], ["b", b]]) };
+  return isDownForAll(view, voteOf(state, POLICY, view.traffic), "a");
+}
 
 Deno.test("isDownForAll() is the verdict of a majority of those that have checked", () => {
   assert(isDown(DOWN, with_([])), "the only live proxy decides");
@@ -50,6 +55,9 @@ Deno.test("isDownForAll() lets the traffic decide between two halves", () => {
   assert(!isDown(UP, with_([sees("down", "fails")], "flows")), "clients of this one are served");
   assert(isDown(UP, with_([sees("down", "fails")])));
   assert(!isDown(UP, with_([sees("up")])), "nobody sees it down");
+  assert(!isDown(DOWN, with_([sees("up")], "fails"), DOWN), "its clients fail because of itself");
+  const lost: Vote = { up: [], down: ["a", "b"], traffic: "fails" };
+  assert(!isDown(UP, with_([lost])), "and so do those of another one");
 });
 
 Deno.test("isRefusedByOthers() keeps a candidate from being chosen that most others see down", () => {
@@ -78,10 +86,11 @@ Deno.test("mayDecide() is true for a proxy that is alone or leads, and is not pa
 });
 
 Deno.test("mayLead() is false while only others see an upstream that could be promoted", () => {
+  const nothing: Vote = { up: [], down: ["a"], traffic: "none" };
   assert(mayLead(sees("up"), []));
-  assert(mayLead(sees("down"), []), "nobody can do better");
-  assert(mayLead(sees("down"), [sees("down")]));
-  assert(!mayLead(sees("down"), [sees("down"), sees("up")]));
+  assert(mayLead(nothing, []), "nobody can do better");
+  assert(mayLead(nothing, [nothing]));
+  assert(!mayLead(nothing, [nothing, sees("up")]));
 });
 
 Deno.test("voteOf() and countVotes() leave out what has not been checked", () => {

@@ -9,6 +9,8 @@ import {
   isDownForAll,
   mayDecide,
   type SharedOrders,
+  type Vote,
+  voteOf,
 } from "./cluster.ts";
 import { drainDown, drainLeft, spare } from "./drains.ts";
 import { isDown } from "./health.ts";
@@ -275,8 +277,8 @@ export function reconsider(context: StepContext): void {
   const view = state.cluster;
   if (view === undefined || phase.name !== "serving" || !mayDecide(state)) return;
   const { name } = phase.active;
+  if (!isDownForAll(view, ownVote(context, view), name)) return;
   const health = context.health(name);
-  if (!isDownForAll(view, name, health, policy)) return;
   const { epoch } = state;
   const isOwn = isDown(health, policy);
   const why = isOwn ? health.last?.reason ?? "no answer" : "most proxies see it down";
@@ -284,18 +286,37 @@ export function reconsider(context: StepContext): void {
   if (isOwn && health.last !== undefined) drainDown(context, name, health.last, true, epoch);
 }
 
-/** Whether the active upstream, which this proxy sees down, is down; says so if it is not. */
-export function isLost(context: StepContext, upstream: string, reason: string): boolean {
+/**
+ * Whether the active upstream, of which a check has failed, must be left: it is down, for all if there are several
+ * proxies. Those that follow hold their clients until the leader has decided. A proxy that sees it down alone says
+ * so once, and serves on as long as it reaches any upstream: another one may have to be served soon. If it
+ * reaches none, its clients are better off with another proxy, unless they are to be let through in any case.
+ */
+export function isLost(context: StepContext, upstream: string, wasDown: boolean): boolean {
   const { state, policy } = context;
-  if (!mayDecide(state)) return false;
-  if (state.cluster === undefined) return true;
-  return isDownForAll(state.cluster, upstream, context.health(upstream), policy) ||
-    contested(context, upstream, reason);
+  const { cluster } = state;
+  if (cluster === undefined) return mayDecide(state);
+  if (state.paused !== undefined) return false;
+  const mayLeave = mayDecide(state) || !policy.failOpen;
+  if (cluster.role !== "cutOff") {
+    if (isDownForAll(cluster, ownVote(context, cluster), upstream)) return mayLeave;
+    // The votes of the others come a moment later.
+    if (wasDown) contested(context, upstream);
+  }
+  return mayLeave && wasDown &&
+    state.upstreams.every(({ name }) => isDown(context.health(name), policy));
 }
 
-function contested(context: StepContext, upstream: string, reason: string): false {
+function contested(context: StepContext, upstream: string): void {
+  const { state: { contested, epoch } } = context;
+  if (contested?.upstream === upstream && contested.epoch === epoch) return;
+  context.set({ contested: { upstream, epoch } });
+  const reason = context.health(upstream).last?.reason ?? "no answer";
   context.emit({ type: "failover.contested", upstream, reason });
-  return false;
+}
+
+function ownVote({ state, policy }: StepContext, { traffic }: ClusterView): Vote {
+  return voteOf(state, policy, traffic);
 }
 
 /** Others have begun to see the active upstream down: this proxy checks it at once. */

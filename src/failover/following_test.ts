@@ -49,6 +49,13 @@ class Machine {
     });
   }
 
+  /** How often it said that it alone sees the active upstream down. */
+  get contests(): number {
+    return this.effects.filter((each) =>
+      each.do === "publish" && each.event.type === "failover.contested"
+    ).length;
+  }
+
   get active(): string | undefined {
     return activeOf(this.state)?.upstream.name;
   }
@@ -108,10 +115,18 @@ Deno.test("a follower cuts the sessions on the upstream that others leave, also 
   assertEquals(machine.done, ["hold", "drain", "acknowledge"]);
 });
 
-Deno.test("a follower never decides: it serves on while it sees the active upstream down", () => {
+Deno.test("a follower holds its clients when the active upstream is down for all, and decides nothing", () => {
   const machine = follower().probe("a", false).probe("a", false);
-  assertEquals([machine.active, machine.done], ["a", []]);
-  machine.take({ type: "ticked" }, 1e6);
+  assertEquals([machine.active, machine.state.admission.is], [undefined, "holding"]);
+  machine.probe("b", true).take({ type: "ticked" }, 1e6);
+  assertEquals([machine.active, machine.state.admission.is], [undefined, "closed"]);
+  machine.view({ ...FOLLOWS, decision: decision({ epoch: 8, to: "b", from: "a" }) });
+  assertEquals([machine.active, machine.done], ["b", ["open b 8"]]);
+});
+
+Deno.test("a follower whose clients are let through in any case serves on until the leader has decided", () => {
+  const machine = follower({ ...POLICY, fall: 1, rise: 1, failOpen: true });
+  machine.probe("b", false).probe("a", false).probe("a", false);
   assertEquals([machine.active, machine.done], ["a", []]);
 });
 
@@ -162,13 +177,12 @@ Deno.test("the leader promotes only with a majority, and says when it is alone",
     ...seesDown(),
     up: ["a"],
   }]]);
-  machine.view({ role: "leads", others }).probe("a", false);
-  assertEquals([machine.active, machine.done], ["a", []]);
-  assert(
-    machine.effects.some((each) =>
-      each.do === "publish" && each.event.type === "failover.contested"
-    ),
-  );
+  machine.view({ role: "leads", others }).probe("b", true).probe("a", false);
+  assertEquals([machine.active, machine.done, machine.contests], ["a", [], 0]);
+  machine.probe("a", false);
+  assertEquals([machine.active, machine.done, machine.contests], ["a", [], 1]);
+  machine.probe("a", false);
+  assertEquals([machine.active, machine.contests], ["a", 0], "it is said once");
   machine.view({ role: "leads", others: new Map([...others, ["p3", seesDown("a")]]) });
   assertEquals(machine.done, ["hold", "drain"]);
   machine.probe("a", false).probe("b", true);
@@ -234,8 +248,12 @@ Deno.test("whoever takes the lead knows what was chosen while it could not follo
 
 Deno.test("whoever takes the lead and finds the active upstream down replaces it", () => {
   const machine = follower().probe("a", false);
+  assertEquals([machine.active, machine.done], [undefined, ["hold", "drain"]]);
   machine.view({ role: "leads", decision: decision() });
-  assertEquals(machine.done, ["hold", "drain"]);
+  assertEquals(machine.probe("b", true).done, ["failover b"]);
+  const other = follower().view({ ...FOLLOWS, decision: decision(), others: new Map() });
+  other.view({ role: "leads", decision: decision(), others: new Map([["p1", seesDown("a")]]) });
+  assertEquals(other.probe("a", false).done, ["hold", "drain"]);
 });
 
 Deno.test("a leader that steps down ends its triggers and does not return by itself", () => {
@@ -287,4 +305,30 @@ Deno.test("the leader stores the decision again that somebody has removed", () =
   assertEquals(machine.done, []);
   assertEquals(machine.view({ role: "leads", leader: "p2" }).done, ["conclude a 7"]);
   assertEquals(machine.view({ role: "leads", leader: "p2", traffic: "flows" }).done, []);
+});
+
+Deno.test("a proxy that follows says that it alone sees the active upstream down, and serves on", () => {
+  const machine = follower();
+  const others = new Map([["p1", { ...seesDown(), up: ["a", "b"] }]]);
+  machine.view({ ...FOLLOWS, decision: decision(), others });
+  assertEquals([machine.probe("a", false).contests, machine.probe("a", false).contests], [0, 1]);
+  assertEquals([machine.probe("a", false).contests, machine.active], [0, "a"]);
+  machine.probe("a", true).probe("a", false);
+  assertEquals(machine.probe("a", false).contests, 1, "it has come and gone");
+});
+
+Deno.test("a proxy that reaches no upstream holds and refuses its clients, until one answers", () => {
+  for (const role of ["follows", "cutOff"] as const) {
+    const machine = follower({ ...POLICY, fall: 1, rise: 1, holdMs: 0 });
+    const others = new Map([["p1", { ...seesDown(), up: ["a", "b"] }]]);
+    const view = { role, leader: "p1", decision: decision(), others };
+    machine.view(view).probe("b", false).probe("a", false);
+    assertEquals(machine.active, "a");
+    machine.probe("a", false);
+    assertEquals([machine.active, machine.done], [undefined, ["refuse"]]);
+    machine.probe("a", false).probe("b", false).view({ ...view, traffic: "fails" });
+    assertEquals([machine.active, machine.done], [undefined, []]);
+    machine.probe("a", true);
+    assertEquals([machine.active, machine.done], ["a", ["open a 8"]], role);
+  }
 });

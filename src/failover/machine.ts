@@ -108,7 +108,10 @@ function takeResult(context: StepContext, name: string, given: ProbeResult, stag
   context.setHealth(name, after);
   emitVerdict(context, name, result, before, after);
   const hasFallen = isDown(after, policy) && !isDown(before, policy);
-  if (isUp(after, policy) && !isUp(before, policy)) spare(context, name, "soft");
+  if (isUp(after, policy) && !isUp(before, policy)) {
+    spare(context, name, "soft");
+    if (context.state.contested?.upstream === name) context.set({ contested: undefined });
+  }
   judge(context, name, result, before);
   if (result.evidence === "no_verdict") return;
   const isActive = activeOf(context.state)?.upstream.name === name;
@@ -150,7 +153,9 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       if (phase.active.name !== name || result.evidence === "no_verdict") return;
       proveActive(context, result.passed);
       if (context.isUp(phase.active)) return confirm(context, name, before);
-      if (isLost(context, name, result.reason)) lose(context, `${name} is down: ${result.reason}`);
+      if (isLost(context, name, isDown(before, context.policy))) {
+        lose(context, `${name} is down: ${result.reason}`);
+      }
   }
 }
 

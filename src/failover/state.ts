@@ -262,6 +262,8 @@ export interface State {
   /** Times of the automatic failbacks that still count for damping. */
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;
+  /** The active upstream that this proxy alone sees down, once it has said so. */
+  readonly contested: { readonly upstream: string; readonly epoch: number } | undefined;
   /** Set while no automatic decision may be made, by order of the operator. */
   readonly paused: StandingOrder | undefined;
   /**
@@ -317,6 +319,7 @@ export function initialState(upstreams: readonly Upstream[], now: number, memory
     cluster: undefined,
     failbacks: known?.failbacks ?? [],
     failedMoves: known?.failedMoves,
+    contested: undefined,
     paused: known?.paused,
     held: undefined,
     drained: known?.drained ?? new Map(),

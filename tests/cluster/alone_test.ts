@@ -17,13 +17,13 @@ const LEASE = { "coordinator-lease": "5s" };
 /** Rooms that are loaded only where an option asks for them. */
 const ON_DEMAND = ["cluster", "databases"];
 
-/** Copies a folder without the tests and without these rooms. */
+/** Copies a folder without the helpers of tests and without these rooms. */
 async function copy(from: URL, to: string): Promise<void> {
   await Deno.mkdir(to);
   for await (const { name, isDirectory } of Deno.readDir(from)) {
     if (isDirectory && !ON_DEMAND.includes(name) && name !== "testing") {
       await copy(new URL(`${name}/`, from), `${to}/${name}`);
-    } else if (!isDirectory && !name.endsWith("_test.ts")) {
+    } else if (!isDirectory) {
       await Deno.copyFile(new URL(name, from), `${to}/${name}`);
     }
   }

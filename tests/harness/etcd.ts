@@ -92,13 +92,16 @@ export class EtcdCluster implements AsyncDisposable {
   /**
    * Starts `count` members and waits until they answer. `hosts` are the addresses on which they listen. `between`
    * gives the address at which the member `from` finds what `to` listens to on this port of 127.0.0.1; then each member
-   * has an /etc/hosts of its own, and peers have names.
+   * has an /etc/hosts of its own, and peers have names. `args` are further arguments, and `unders` the commands that
+   * start each one, whose answers this process cannot wait for.
    */
   static async start(
     count: 1 | 3,
-    { certificates, hosts = [], between }: {
+    { certificates, hosts = [], args = [], unders, between }: {
       readonly certificates?: EtcdCertificates;
       readonly hosts?: readonly string[];
+      readonly args?: readonly string[];
+      readonly unders?: readonly (readonly string[])[];
       readonly between?: (from: number, to: number, port: number) => string;
     } = {},
   ): Promise<EtcdCluster> {
@@ -134,13 +137,13 @@ export class EtcdCluster implements AsyncDisposable {
         ...["--listen-peer-urls", `http://${listen}`],
         ...["--initial-advertise-peer-urls", peerOf(place)],
         ...["--initial-cluster", all, "--heartbeat-interval", "100"],
-        ...["--election-timeout", "1000", ...tls],
-      ], under[index]);
+        ...["--election-timeout", "1000", ...tls, ...args],
+      ], unders?.[index] ?? under[index]);
     });
     const cluster = new EtcdCluster(members, folder);
     for (const member of members) member.start();
     try {
-      if (certificates === undefined) await cluster.answers();
+      if (certificates === undefined && unders === undefined) await cluster.answers();
     } catch (error) {
       await cluster[Symbol.asyncDispose]();
       throw error;

@@ -1,0 +1,82 @@
+/** Each order of the operator, given to a proxy that does not lead, between real processes: it counts for all. */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { ETCD } from "../harness/etcd.ts";
+import { testWithPrograms } from "../harness/scenario.ts";
+import { SmallCluster, type SmallMember } from "./testing/small_cluster.ts";
+
+function orderTest(name: string, run: () => Promise<void>): void {
+  testWithPrograms(`cluster: ${name}`, ETCD === undefined ? ["etcd"] : [], run);
+}
+
+/** Gives an order to one proxy, and waits until it has ended. */
+async function order({ control }: SmallMember, what: string): Promise<void> {
+  const [status, answer] = await control.order(`${what}${what.includes("?") ? "&" : "?"}wait=true`);
+  assertEquals([status, answer.outcome], [200, "finished"], JSON.stringify(answer));
+}
+
+orderTest("pause and resume, given to a proxy that follows, count for all", async () => {
+  await using cluster = await SmallCluster.start(3);
+  const { first, second, members } = cluster;
+  const { leader, followers: [one, other] } = await cluster.roles();
+  await order(one!, "pause?reason=works");
+  for (const { proxy } of members) {
+    const { by, reason } = await proxy.event("service.paused");
+    assertMatch(by, / at \S+$/);
+    assertEquals(reason, "works");
+  }
+  await first.kill();
+  for (const { proxy } of members) await proxy.event("upstream.down", { upstream: first.name });
+  await leader.proxy.event("failover.withheld", { upstream: first.name });
+  // It stands also when the proxy that carried it out is gone.
+  await leader.proxy.kill();
+  await Promise.any([one!, other!].map(({ proxy }) => proxy.event("lead.taken")));
+  for (const { state } of [one!, other!]) assertEquals((await state()).active, first.name);
+  await order(other!, "resume");
+  await cluster.serve(second, [one!, other!]);
+});
+
+orderTest("drain and undrain, given to a proxy that follows, count for all", async () => {
+  await using cluster = await SmallCluster.start(3, { "hold-while": "down" });
+  const { first, second, members } = cluster;
+  const { leader, followers: [one, other] } = await cluster.roles();
+  await order(one!, `drain?upstream=${second.name}`);
+  for (const { proxy } of members) await proxy.event("upstream.drained", { upstream: second.name });
+  await first.kill();
+  await leader.proxy.event("selection.failed");
+  for (const { proxy } of members) await proxy.event("clients.held");
+  const asked = members.map(({ proxy }) => proxy.ask());
+  await order(other!, `undrain?upstream=${second.name}`);
+  for (const { proxy } of members) {
+    await proxy.event("upstream.undrained", { upstream: second.name });
+  }
+  await cluster.serve(second);
+  assertEquals(await Promise.all(asked), ["second", "second", "second"]);
+});
+
+orderTest("switchover and failback, given to a proxy that follows, count for all", async () => {
+  await using cluster = await SmallCluster.start(3, { failback: "auto" });
+  const { first, second, members } = cluster;
+  const { followers: [one, other] } = await cluster.roles();
+  await order(one!, `switchover?to=${second.name}`);
+  await cluster.serve(second);
+  for (const { proxy } of members) assertEquals(await proxy.ask(), "second");
+  await order(other!, "failback");
+  await cluster.serve(first);
+  for (const { proxy } of members) assertEquals(await proxy.ask(), "first");
+  // What the leader refuses is refused everywhere, with its reason.
+  const [status, { outcome, error }] = await one!.control.order("switchover?to=nobody:1&wait=true");
+  assertEquals([status, outcome], [409, "refused"]);
+  assertStringIncludes(String(error), "there is no upstream nobody:1");
+});
+
+orderTest("orders are refused or fail, and say why, while etcd is gone", async () => {
+  await using cluster = await SmallCluster.start(2);
+  const { second, etcd, members } = cluster;
+  await etcd.members[0]!.kill();
+  for (const { proxy } of members) await proxy.event("coordinator.lost");
+  for (const { control } of members) {
+    const [status, { error }] = await control.order(`switchover?to=${second.name}&wait=true`);
+    assertEquals(status, 409);
+    assertMatch(String(error), /etcd/);
+  }
+});

@@ -1,0 +1,143 @@
+/** Real proxies with one real etcd, for what needs no cut ways and no writes: each has a control socket. */
+import { Control } from "../../harness/control.ts";
+import { EtcdCluster } from "../../harness/etcd.ts";
+import { Folder } from "../../harness/folder.ts";
+import { type Flags, type Proxy, spawnProxy } from "../../harness/proxy.ts";
+import { withTestDeadline } from "../../harness/test_deadline.ts";
+import { startUpstream, type UpstreamProcess } from "../../harness/upstream.ts";
+
+/** The state of one proxy, as far as these tests look at it. */
+export interface ProxyState {
+  readonly active: string | null;
+  readonly admission: string;
+  readonly epoch: number;
+  readonly ready: boolean;
+  readonly cluster: {
+    readonly role: string;
+    readonly leader: string | null;
+    readonly proxies: readonly Record<string, unknown>[];
+    readonly coordinator_trouble: string | null;
+  };
+  readonly [field: string]: unknown;
+}
+
+/** One proxy and its control socket. */
+export interface SmallMember {
+  readonly proxy: Proxy;
+  readonly control: Control;
+  state(): Promise<ProxyState>;
+}
+
+/** How often a state is asked for that a test waits for, in milliseconds. */
+const LOOK_MS = 50;
+
+export class SmallCluster implements AsyncDisposable {
+  readonly members: SmallMember[] = [];
+  readonly #stack: AsyncDisposableStack;
+  readonly #flags: Flags;
+
+  private constructor(
+    stack: AsyncDisposableStack,
+    readonly etcd: EtcdCluster,
+    readonly folder: Folder,
+    readonly first: UpstreamProcess,
+    readonly second: UpstreamProcess,
+    flags: Flags,
+  ) {
+    this.#stack = stack;
+    this.#flags = flags;
+  }
+
+  /** Starts etcd, two upstreams and `count` proxies; resolves when all of them serve the first upstream. */
+  static async start(
+    count: number,
+    flags: Flags = {},
+    etcdCount: 1 | 3 = 1,
+    etcdArgs: readonly string[] = [],
+  ): Promise<SmallCluster> {
+    await using stack = new AsyncDisposableStack();
+    const folder = stack.use(await Folder.make());
+    const etcd = stack.use(await EtcdCluster.start(etcdCount, { args: etcdArgs }));
+    const first = stack.use(await startUpstream({ says: "first" }));
+    const second = stack.use(await startUpstream({ says: "second" }));
+    const cluster = new SmallCluster(stack.move(), etcd, folder, first, second, flags);
+    try {
+      for (let number = 0; number < count; number++) await cluster.add();
+      await cluster.all(({ active, admission, cluster: { proxies } }) =>
+        active === first.name && admission === "open" && proxies.length === count
+      );
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The value of `--coordinator`. */
+  get coordinator(): string {
+    return `etcd://${this.etcd.members.map(({ address }) => address).join(",")}/test`;
+  }
+
+  /** Starts one more proxy. `main` is a program that replaces the proxy's own. */
+  async add(flags: Flags = {}, main?: string): Promise<SmallMember> {
+    const control = this.#stack.use(await Control.make());
+    const proxy = this.#stack.use(spawnProxy({
+      upstreams: [this.first, this.second],
+      flags: {
+        ...{ "coordinator": this.coordinator, "coordinator-lease": "5s", "hold": "30s" },
+        ...{ control: control.path, ...this.#flags, ...flags },
+      },
+      ...main === undefined ? {} : { main },
+    }));
+    const state = async () => await (await control.get("state")).json() as ProxyState;
+    const member = { proxy, control, state };
+    this.members.push(member);
+    // Before that there is no control socket.
+    await proxy.event("proxy.started");
+    return member;
+  }
+
+  /** Resolves when the state of each of `members` is as wanted. */
+  async all(
+    isWanted: (state: ProxyState) => boolean,
+    members: readonly SmallMember[] = this.members,
+  ): Promise<void> {
+    let last: unknown;
+    const search = async () => {
+      for (const { state } of members) {
+        for (;;) {
+          const found = await state().catch((error) => last = error);
+          if (!(found instanceof Error) && isWanted(found)) break;
+          last = found;
+          await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        }
+      }
+    };
+    await withTestDeadline("all proxies to be as wanted", search(), () => JSON.stringify(last));
+  }
+
+  /** Resolves when all of `members` send their clients to the upstream. */
+  async serve({ name }: { readonly name: string }, members = this.members): Promise<void> {
+    await this.all(({ active, admission }) => active === name && admission === "open", members);
+  }
+
+  /** The proxy that leads, and those that do not; waits for one. */
+  async roles(): Promise<{ readonly leader: SmallMember; readonly followers: SmallMember[] }> {
+    const search = async () => {
+      for (;;) {
+        for (const leader of this.members) {
+          const state = await leader.state().catch(() => undefined);
+          if (state?.cluster.role === "leads") {
+            return { leader, followers: this.members.filter((each) => each !== leader) };
+          }
+        }
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      }
+    };
+    return await withTestDeadline("a proxy that leads", search());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
