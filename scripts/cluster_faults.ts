@@ -1,14 +1,20 @@
 /**
- * `deno task cluster [COUNT] [--seed N] [--jobs N] [--servers postgres|recorders]`: runs random schedules of faults
+ * `deno task cluster [COUNT] [--seed N] [--jobs N] [--servers postgres|recorders] [--only TEXT]`: runs random schedules of faults
  * against three real proxies and three real etcd with a pair of PostgreSQL servers behind them
- * (`tests/cluster/schedule.ts`), two at a time, and prints what happened. With `--write` the table goes into
+ * (`tests/cluster/schedule.ts`), two at a time, and prints what happened. With `--only` those faults alone happen whose
+ * names contain the text. With `--write` the table goes into
  * `.github/docs/cluster.md`. A schedule takes about 45 s; after Ctrl-C those that run are the last ones. What explains a
  * broken rule is kept in a folder that is named then. Needs root, for mount namespaces. Exit code 1 if a rule was broken.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { Folder } from "../tests/harness/folder.ts";
 import { postgresTemplate } from "../tests/cluster/postgres_servers.ts";
-import { BACK_MS, faultsFor, type Outcome, runSchedule } from "../tests/cluster/schedule.ts";
+import {
+  BACK_MS,
+  faultsFor,
+  type Outcome,
+  runSchedule,
+  type ScheduleOptions,
+} from "../tests/cluster/schedule.ts";
 
 const PAGE = new URL("../.github/docs/cluster.md", import.meta.url);
 /** A schedule has ended long before, in milliseconds. */
@@ -16,10 +22,18 @@ const SCHEDULE_MS = 300_000;
 const [BEGIN, END] = ["<!-- cluster-faults -->", "<!-- /cluster-faults -->"];
 
 async function main(): Promise<number> {
-  const args = parseArgs(Deno.args, { string: ["seed", "jobs", "servers"], boolean: ["write"] });
+  const args = parseArgs(Deno.args, {
+    string: ["seed", "jobs", "servers", "only"],
+    boolean: ["write"],
+  });
   const kind = args.servers ?? "postgres";
   if (kind !== "postgres" && kind !== "recorders") {
     console.error("--servers is postgres or recorders");
+    return 2;
+  }
+  const faults = Object.keys(faultsFor(kind)).filter((name) => name.includes(`${args.only ?? ""}`));
+  if (faults.length === 0) {
+    console.error(`no fault contains "${args.only}"`);
     return 2;
   }
   const count = Number(args._[0] ?? 200);
@@ -27,11 +41,12 @@ async function main(): Promise<number> {
   Deno.addSignalListener("SIGINT", () => seeds.end = 0);
   const template = kind === "postgres" ? await postgresTemplate() : undefined;
   try {
+    const options = { faults, ...template === undefined ? {} : { template } };
     const jobs = Number(args.jobs ?? 2);
     const outcomes = (await Promise.all(
-      Array.from({ length: jobs }, () => work(seeds, template)),
+      Array.from({ length: jobs }, () => work(seeds, options)),
     )).flat();
-    const text = tableOf(outcomes, Object.keys(faultsFor(kind)));
+    const text = tableOf(outcomes, faults);
     console.log(text);
     if (args.write) await writeTable(text);
     return outcomes.some(({ breaches }) => breaches.length > 0) ? 1 : 0;
@@ -43,13 +58,13 @@ async function main(): Promise<number> {
 /** Runs one schedule after another as long as there are seeds. */
 async function work(
   seeds: { next: number; readonly end: number },
-  template: Folder | undefined,
+  options: ScheduleOptions,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   while (seeds.next < seeds.end) {
     const seed = seeds.next++;
     try {
-      const running = runSchedule(seed, template === undefined ? {} : { template });
+      const running = runSchedule(seed, options);
       const outcome = await Promise.race([running, tooLong()]);
       outcomes.push(outcome);
       console.error(linesOf(outcome));

@@ -23,11 +23,11 @@ interface Aim {
 /** The steps at which the leader can die; each resolves with whether its moment has come. */
 const STEPS: Readonly<Record<string, (scene: Scene, aim: Aim) => Promise<boolean>>> = {
   "before its decision is stored": async (scene, { leader, epoch }) => {
-    const seen = leader.proxy.events("promotion.started").length;
+    // The key of the decision is in no other request than that which stores it.
+    const caught = leader.ways.map((way) => way.trap(btoa(scene.cluster.history.decisionKey)));
+    const isCaught = await Promise.race([...caught.map((each) => each.then(() => true)), late()]);
     leader.cut("there");
-    const isBegun = () => leader.proxy.events("promotion.started").length > seen;
-    await scene.until(MOMENT_MS, isBegun);
-    return (await scene.decision())?.epoch === epoch;
+    return isCaught && (await scene.decision())?.epoch === epoch;
   },
   "when its decision is stored": async (scene, { epoch }) =>
     await scene.until(MOMENT_MS, async () => {
@@ -53,6 +53,11 @@ const SECONDS: Readonly<Record<string, number>> = {
   "while its trigger runs": SLOW_S,
   "when its trigger has ended, before that is stored": 0.3,
 };
+
+async function late(): Promise<boolean> {
+  await pause(MOMENT_MS);
+  return false;
+}
 
 /** Sets how long the triggers take that follow, until `end`. */
 async function slowTriggers({ cluster }: Scene, seconds: number): Promise<End> {

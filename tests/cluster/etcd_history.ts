@@ -32,6 +32,9 @@ export class EtcdHistory {
     this.#etcd = etcd;
   }
 
+  /** The key of the decision. */
+  readonly decisionKey = `${this.#prefix}decision`;
+
   /** The present decision; rejects if no member knows it for certain. */
   async decision(): Promise<StoredDecision | undefined> {
     const entry = await this.#read("decision");

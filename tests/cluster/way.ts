@@ -9,6 +9,7 @@ export class Way implements AsyncDisposable {
   readonly #conns = new Set<Deno.TcpConn>();
   readonly #work: Promise<void>;
   #cut: Direction | undefined;
+  #trap: { readonly bytes: Uint8Array; readonly caught: PromiseWithResolvers<void> } | undefined;
   #healed = Promise.withResolvers<void>();
 
   constructor(target: string, at = { hostname: "127.0.0.1", port: 0 }) {
@@ -32,9 +33,21 @@ export class Way implements AsyncDisposable {
     this.#cut = direction;
   }
 
+  /**
+   * Cuts the way there as soon as a part that contains `text` would pass, and before it does; resolves then, or when the
+   * way has healed.
+   */
+  async trap(text: string): Promise<void> {
+    const caught = Promise.withResolvers<void>();
+    this.#trap = { bytes: new TextEncoder().encode(text), caught };
+    await caught.promise;
+  }
+
   /** Everything passes again. What was under way is lost with its connections, as after a long partition. */
   heal(): void {
     this.#cut = undefined;
+    this.#trap?.caught.resolve();
+    this.#trap = undefined;
     this.#healed.resolve();
     for (const conn of this.#conns) close(conn);
   }
@@ -68,11 +81,20 @@ export class Way implements AsyncDisposable {
     this.#conns.delete(client);
   }
 
+  /** Cuts the way if this part is the one that the trap is for. */
+  #spring(part: Uint8Array): void {
+    if (this.#trap === undefined || !contains(part, this.#trap.bytes)) return;
+    this.cut("there");
+    this.#trap.caught.resolve();
+    this.#trap = undefined;
+  }
+
   async #pump(from: Deno.TcpConn, to: Deno.TcpConn, direction: Direction): Promise<void> {
     const buffer = new Uint8Array(16_384);
     try {
       for (;;) {
         const count = await from.read(buffer);
+        if (direction === "there") this.#spring(buffer.subarray(0, count ?? 0));
         while (this.#cut === "both" || this.#cut === direction) await this.#healed.promise;
         if (count === null) break;
         for (let at = 0; at < count;) at += await to.write(buffer.subarray(at, count));
@@ -83,6 +105,13 @@ export class Way implements AsyncDisposable {
     close(from);
     close(to);
   }
+}
+
+function contains(part: Uint8Array, text: Uint8Array): boolean {
+  for (let at = part.indexOf(text[0]!); at >= 0; at = part.indexOf(text[0]!, at + 1)) {
+    if (text.every((byte, index) => part[at + index] === byte)) return true;
+  }
+  return false;
 }
 
 function close(conn: Deno.TcpConn): void {
