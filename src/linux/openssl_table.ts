@@ -38,9 +38,9 @@ export const LIBSSL = {
   SSL_new: { parameters: ["pointer"], result: "pointer" }, // SSL_CTX*
   SSL_free: { parameters: ["pointer"], result: "void" }, // SSL*
   SSL_ctrl: { parameters: ["pointer", "i32", "i64", "buffer"], result: "i64" }, // SSL*, int, long, void*
-  SSL_set_fd: { parameters: ["pointer", "i32"], result: "i32" }, // SSL*, int
-  SSL_set_bio: { parameters: ["pointer", "pointer", "pointer"], result: "void" }, // SSL*, BIO* read, BIO* write
-  SSL_get_rbio: { parameters: ["pointer"], result: "pointer" }, // const SSL*
+  SSL_set_wfd: { parameters: ["pointer", "i32"], result: "i32" }, // SSL*, int
+  SSL_set0_rbio: { parameters: ["pointer", "pointer"], result: "void" }, // SSL*, BIO*
+  SSL_set0_wbio: { parameters: ["pointer", "pointer"], result: "void" }, // SSL*, BIO*
   SSL_set_accept_state: { parameters: ["pointer"], result: "void" }, // SSL*
   SSL_set_connect_state: { parameters: ["pointer"], result: "void" }, // SSL*
   SSL_do_handshake: { parameters: ["pointer"], result: "i32", callback: true }, // SSL*
@@ -74,7 +74,6 @@ export const LIBCRYPTO = {
   BIO_read: { parameters: ["pointer", "buffer", "i32"], result: "i32" }, // BIO*, void*, int
   BIO_write: { parameters: ["pointer", "buffer", "i32"], result: "i32" }, // BIO*, const void*, int
   BIO_ctrl: { parameters: ["pointer", "i32", "i64", "pointer"], result: "i64" }, // BIO*, int, long, void*
-  BIO_number_read: { parameters: ["pointer"], result: "u64" }, // BIO*
   PEM_read_bio_X509: { parameters: ["pointer", "pointer", "pointer", "buffer"], result: "pointer" }, // BIO*, X509**, callback, void*
   PEM_read_bio_PrivateKey: {
     parameters: ["pointer", "pointer", "pointer", "buffer"], // BIO*, EVP_PKEY**, callback, passphrase

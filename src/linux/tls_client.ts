@@ -68,11 +68,11 @@ export class TlsClientContext extends TlsContext {
     ssl.SSL_CTX_set_alpn_protos(this.#context, bytes, length);
   }
 
-  /** For a connection on this descriptor, which stays the caller's. */
+  /** For a connection on this descriptor, which stays the caller's: what comes from it is fed by the caller. */
   session(fd: number, peer: TlsPeer): TlsSession {
     const { ssl } = this.openSsl;
     const session = this.#newSession(peer);
-    ssl.SSL_set_fd(session, fd);
+    ssl.SSL_set_wfd(session, fd);
     this.shakes();
     return new TlsSession(this.#ownerFor(peer), session);
   }

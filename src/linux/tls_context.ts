@@ -15,7 +15,6 @@ export interface CertifiedKey {
 }
 
 const CTRL_MODE = 33;
-const CTRL_SET_READ_AHEAD = 41;
 const CTRL_SET_SESS_CACHE_MODE = 44;
 const CTRL_CHAIN_CERT = 89;
 const CTRL_SET_MIN_PROTO_VERSION = 123;
@@ -101,8 +100,6 @@ export function newSslCtx({ ssl }: OpenSsl): Pointer {
   const mode = MODE_ENABLE_PARTIAL_WRITE | MODE_ACCEPT_MOVING_WRITE_BUFFER |
     MODE_NO_AUTO_CHAIN | MODE_RELEASE_BUFFERS;
   ssl.SSL_CTX_ctrl(context, CTRL_MODE, mode, null);
-  // One recv(2) takes a record with its header, and what follows it.
-  ssl.SSL_CTX_ctrl(context, CTRL_SET_READ_AHEAD, 1n, null);
   ssl.SSL_CTX_ctrl(context, CTRL_SET_SESS_CACHE_MODE, SESS_CACHE_OFF, null);
   ssl.SSL_CTX_set_cipher_list(context, cString(TLS1_2_SUITES));
   return context;

@@ -87,10 +87,10 @@ export class TlsServerContext extends TlsContext {
     }
   }
 
-  /** For a client on this descriptor, which stays the caller's. */
+  /** For a client on this descriptor, which stays the caller's: what comes from it is fed by the caller. */
   session(fd: number): TlsSession {
     const session = this.#newSession();
-    this.openSsl.ssl.SSL_set_fd(session, fd);
+    this.openSsl.ssl.SSL_set_wfd(session, fd);
     this.shakes();
     return new TlsSession(this, session);
   }
@@ -126,7 +126,10 @@ export class TlsServerContext extends TlsContext {
     // Sessions are resumed only where the first half of the name of the key is the same, that is in this service.
     ssl.SSL_CTX_set_session_id_context(context, ticketKeys.slice(0, 16), 16);
     ssl.SSL_CTX_set_alpn_select_cb(context, this.#chooseProtocol.pointer, null);
-    ssl.SSL_CTX_callback_ctrl(context, CTRL_SET_TLSEXT_SERVERNAME_CB, this.#chooseName.pointer);
+    // Nothing is to be chosen of one, and a call back costs some microseconds of each handshake.
+    if (settings.certificates.length > 1) {
+      ssl.SSL_CTX_callback_ctrl(context, CTRL_SET_TLSEXT_SERVERNAME_CB, this.#chooseName.pointer);
+    }
     if (settings.clientCa !== undefined) this.#askClients(context, settings.clientCa);
   }
 
@@ -145,7 +148,7 @@ export class TlsServerContext extends TlsContext {
   #named(session: Deno.PointerValue): number {
     const { ssl } = this.openSsl;
     const name = textAt(ssl.SSL_get_servername(session, NAMETYPE_HOST_NAME));
-    if (name === "" || this.#choices.length === 1) return ERR_OK;
+    if (name === "") return ERR_OK;
     const choice = this.#choiceFor(name.toLowerCase());
     if (choice !== this.#choices[0]) ssl.SSL_set_SSL_CTX(session, choice.context);
     return ERR_OK;

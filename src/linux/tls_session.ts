@@ -1,7 +1,9 @@
 /**
- * One TLS connection of OpenSSL, on a nonblocking descriptor or in memory. Results are those of `Kernel`: numbers of
- * bytes, or negated error numbers, so that it stands where recv(2) and send(2) stand. A result of `-EPROTO` has its
- * reason in `why`.
+ * One TLS connection of OpenSSL, which writes to a nonblocking descriptor or to memory. What comes from the peer is fed
+ * to it, since a call of the library goes on until it has data, or nothing is left to read: on a descriptor, a peer
+ * that sends messages without data, as fast as they are read, would have the thread for itself. Results are those of
+ * `Kernel`: numbers of bytes, or negated error numbers, so that it stands where recv(2) and send(2) stand. A result of
+ * `-EPROTO` has its reason in `why`.
  */
 import { EAGAIN, EPROTO } from "./errno.ts";
 import { closeOpenSsl, type OpenSsl, takeReason, textAt } from "./open_openssl.ts";
@@ -16,6 +18,16 @@ const ERROR_SYSCALL = 5;
 const ERROR_ZERO_RETURN = 6;
 /** X509_V_OK, and one that says as little (SSL_get_verify_result(3)). */
 const VERIFIED = 0n;
+
+/** What a read of an empty buffer returns (BIO_s_mem(3)): 0 is the end, and by default there may be more. */
+const CTRL_SET_MEM_EOF_RETURN = 130;
+/** A buffer that had this many bytes is replaced when it is empty: it keeps the memory of the most that it ever had. */
+const LARGE_BYTES = 4_096;
+/**
+ * A peer that sends more than this without a byte of data is refused, such as one that changes its keys again and
+ * again. A record has up to 16 KB, and so have the tickets for later sessions.
+ */
+const WITHOUT_DATA_MAX = 64 * 1024;
 
 /** What a connection needs from its context. */
 export interface SessionOwner {
@@ -40,10 +52,39 @@ export class TlsSession {
   /** A fatal error has happened: nothing may be sent any more, not even the end. */
   #isBroken = false;
   #endIsSent = false;
+  /** What the peer has sent and OpenSSL has not read yet; freed with the connection. */
+  #incoming: Pointer;
+  #isLarge = false;
+  #isDrained = false;
+  /** How much the peer has sent since its last data. */
+  #withoutData = 0;
 
   constructor(owner: SessionOwner, ssl: Pointer) {
     this.#owner = owner;
     this.#ssl = ssl;
+    this.#incoming = newBuffer(owner.openSsl);
+    owner.openSsl.ssl.SSL_set0_rbio(ssl, this.#incoming);
+  }
+
+  /** True if everything that was fed has been read: only more of it can lead to data. */
+  get isDrained(): boolean {
+    return this.#isDrained;
+  }
+
+  /** The peer has sent the first `length` of these bytes. */
+  feed(bytes: Uint8Array<ArrayBuffer>, length = bytes.length): void {
+    if (this.#ssl === null || length === 0) return;
+    this.#isDrained = false;
+    this.#withoutData += length;
+    if (length > LARGE_BYTES) this.#isLarge = true;
+    this.#owner.openSsl.crypto.BIO_write(this.#incoming, bytes, length);
+  }
+
+  /** The peer sends nothing more. */
+  feedEnd(): void {
+    if (this.#ssl === null) return;
+    this.#isDrained = false;
+    this.#owner.openSsl.crypto.BIO_ctrl(this.#incoming, CTRL_SET_MEM_EOF_RETURN, 0n, null);
   }
 
   /** For its context. */
@@ -53,9 +94,7 @@ export class TlsSession {
 
   /** True once the peer has sent something. */
   get hasBegun(): boolean {
-    if (this.#ssl === null || !this.#isShaking) return true;
-    const { ssl, crypto } = this.#owner.openSsl;
-    return crypto.BIO_number_read(ssl.SSL_get_rbio(this.#ssl)) > 0n;
+    return this.#ssl === null || !this.#isShaking || this.#withoutData > 0;
   }
 
   /** Makes a step of the handshake: 0 when it is over, `-EAGAIN` when it waits for the peer, or `-EPROTO`. */
@@ -68,6 +107,7 @@ export class TlsSession {
     const result = openSsl.ssl.SSL_do_handshake(ssl);
     if (result === 1) {
       this.#isShaking = false;
+      this.#withoutData = 0;
       this.protocol = this.#protocolOf(ssl);
       this.isResumed = openSsl.ssl.SSL_session_reused(ssl) === 1;
       this.#owner.handshakeEnded();
@@ -85,7 +125,13 @@ export class TlsSession {
     const { ssl, crypto } = this.#owner.openSsl;
     crypto.ERR_clear_error();
     const count = ssl.SSL_read(this.#ssl, buffer, buffer.length);
-    return count > 0 ? count : this.#outcome(count);
+    if (count > 0) {
+      this.#withoutData = 0;
+      return count;
+    }
+    const outcome = this.#outcome(count);
+    if (outcome !== -EAGAIN || this.#withoutData <= WITHOUT_DATA_MAX) return outcome;
+    return this.#broken("the peer sends messages without data");
   }
 
   /**
@@ -140,7 +186,12 @@ export class TlsSession {
     const { openSsl } = this.#owner;
     const ssl = this.#ssl!;
     const error = openSsl.ssl.SSL_get_error(ssl, result);
-    if (error === ERROR_WANT_READ || error === ERROR_WANT_WRITE) return -EAGAIN;
+    if (error === ERROR_WANT_READ) {
+      this.#isDrained = true;
+      if (this.#isLarge) this.#shrink(ssl);
+      return -EAGAIN;
+    }
+    if (error === ERROR_WANT_WRITE) return -EAGAIN;
     if (error === ERROR_ZERO_RETURN) return 0;
     const verified = this.#isShaking ? openSsl.ssl.SSL_get_verify_result(ssl) : VERIFIED;
     const reason = takeReason(openSsl);
@@ -150,6 +201,14 @@ export class TlsSession {
     if (error === ERROR_SYSCALL) return this.#broken("the connection broke");
     if (error === ERROR_SSL) return this.#broken(wordsFor(reason, this.#isShaking));
     return this.#broken(reason);
+  }
+
+  /** Gives the memory of an empty buffer back. */
+  #shrink(ssl: Pointer): void {
+    this.#isLarge = false;
+    const { openSsl } = this.#owner;
+    this.#incoming = newBuffer(openSsl);
+    openSsl.ssl.SSL_set0_rbio(ssl, this.#incoming);
   }
 
   #broken(why: string): number {
@@ -166,6 +225,13 @@ export class TlsSession {
     const bytes = Deno.UnsafePointerView.getArrayBuffer(address, SELECTED_LENGTH[0]!);
     return new TextDecoder().decode(bytes.slice(0));
   }
+}
+
+/** A new buffer of OpenSSL. Throws if there is no memory for it. */
+export function newBuffer({ crypto }: OpenSsl): Pointer {
+  const buffer = crypto.BIO_new(crypto.BIO_s_mem());
+  if (buffer === null) throw new Error("OpenSSL cannot make a buffer");
+  return buffer;
 }
 
 /** Where the library writes an address and a length; outside of V8's heap. */

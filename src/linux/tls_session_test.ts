@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { EAGAIN, EPROTO } from "./errno.ts";
 import { Dice, seeds } from "../base/testing/dice.ts";
 import { Authority } from "./testing/authority.ts";
+import { keyUpdates } from "./testing/key_updates.ts";
 import { carry, opensslTest, received, shakeHands } from "./testing/tls_pair.ts";
 import { TlsClientContext } from "./tls_client.ts";
 import type { TlsMemorySession } from "./tls_memory_session.ts";
@@ -151,5 +152,23 @@ opensslTest(
         client.free();
         server.free();
       }
+    }),
+);
+
+opensslTest(
+  "keys may be changed, and messages without data are too many at some point",
+  () =>
+    withPair((client, server) => {
+      for (let time = 0; time < 2; time++) {
+        // What carries data begins the count anew.
+        server.feed(keyUpdates(client, 1_500));
+        assertEquals([server.receive(new Uint8Array(9)), server.isDrained], [-EAGAIN, true]);
+        client.send(text("hello"), 5);
+        carry(client, server);
+        assertEquals([server.isDrained, received(server)], [false, "hello"]);
+      }
+      server.feed(keyUpdates(client, 3_000));
+      assertEquals(server.receive(new Uint8Array(9)), -EPROTO);
+      assertEquals(server.why, "the peer sends messages without data");
     }),
 );

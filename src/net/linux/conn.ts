@@ -85,7 +85,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     if ((flags & COMES) !== 0) this.#readable = true;
     if ((flags & LAST) !== 0) this.#thorough = true;
     if ((flags & GOES) !== 0) this.#writable = true;
-    if (this.#tls !== undefined) this.#readyForTls(this.#tls);
+    if (this.#tls !== undefined) this.#readyForTls(this.#tls, (flags & LAST) !== 0);
     if (this.#writing !== undefined && this.#writable) this.#writeOn(this.#writing);
     if (this.#handshake === undefined) this.run();
     else this.#host.again(this);
@@ -162,21 +162,23 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     return this.#handshake.promise;
   }
 
-  #readyForTls(tls: TlsCalls): void {
+  #readyForTls(tls: TlsCalls, isLast: boolean): void {
     this.#readable = this.#writable = true;
-    if (this.#handshake === undefined) tls.goOn(this.#fd);
+    tls.ready(this.#fd, isLast);
   }
 
   #shakeHands(handshake: PromiseWithResolvers<void>): void {
     if (this.#fd === -1) return;
-    const result = this.#tls!.handshake();
+    const tls = this.#tls!;
+    const result = tls.handshake(this.#fd);
+    if (result === -EAGAIN && tls.mayHold) return this.#host.again(this);
     if (result === -EAGAIN) return this.#watch();
     this.#handshake = undefined;
     if (result === 0) {
       this.#readable = this.#writable = true;
       return handshake.resolve();
     }
-    handshake.reject(new TlsFailure(this.#tls!.why));
+    handshake.reject(this.#errorOf(result));
   }
 
   #readIfAny(): void {
@@ -249,6 +251,7 @@ export class LinuxConn implements TryConn, Watcher, Tick {
     let count = this.#calls.receiveInto(this.#fd, room);
     while (count === -EINTR) count = this.#calls.receiveInto(this.#fd, room);
     if (count === -EAGAIN) {
+      if (this.#tls?.mayHold === true) return this.#host.again(this);
       this.#readable = false;
       return this.#watch();
     }

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { EAGAIN, EPROTO } from "../../linux/errno.ts";
+import { EAGAIN, ECONNRESET, EINTR, EPROTO } from "../../linux/errno.ts";
 import type { TlsSession } from "../../linux/tls_session.ts";
 import { TlsCalls } from "./tls_calls.ts";
 
@@ -9,6 +9,7 @@ function bench() {
   const state = { isFull: false };
   const session = {
     why: "a reason",
+    isDrained: false,
     handshake: () => -EPROTO,
     receive: (buffer: Uint8Array) => buffer.length,
     send: (bytes: Uint8Array, length: number) => (done.push(`send ${bytes[0]}`), length),
@@ -26,14 +27,14 @@ function bench() {
 
 Deno.test("our end is a close_notify and a FIN after it, which waits for room", () => {
   const { calls, done, state } = bench();
-  calls.goOn(5);
+  calls.ready(5, false);
   state.isFull = true;
   calls.shutdownWrite(5);
-  calls.goOn(5);
+  calls.ready(5, false);
   assertEquals(done, []);
   state.isFull = false;
-  calls.goOn(5);
-  calls.goOn(5);
+  calls.ready(5, false);
+  calls.ready(5, false);
   assertEquals(done, ["close_notify", "FIN"]);
 });
 
@@ -59,7 +60,57 @@ Deno.test("reads and writes are those of the connection, from the place that is 
 
 Deno.test("after a handshake that has failed the bytes of the peer are not taken for messages", () => {
   const { calls, done } = bench();
-  assertEquals([calls.handshake(), calls.why], [-EPROTO, "a reason"]);
+  assertEquals([calls.handshake(5), calls.why], [-EPROTO, "a reason"]);
   assertEquals(calls.receiveInto(5, new Uint8Array(3)), 1);
   assertEquals(done, ["drop"]);
+});
+
+/** Calls on a socket from which these counts are received one after another, for a session without data. */
+function fed(counts: number[], isMore = () => true) {
+  const took: (number | "end")[] = [];
+  const session = {
+    why: "",
+    isDrained: true,
+    receive: () => (session.isDrained = true, -EAGAIN),
+    feed: (_: Uint8Array, length: number) => {
+      took.push(length);
+      session.isDrained = !isMore();
+    },
+    feedEnd: () => void took.push("end"),
+  };
+  const kernel = { receiveInto: () => counts.shift() ?? -EAGAIN };
+  const calls = new TlsCalls(
+    kernel as unknown as ConstructorParameters<typeof TlsCalls>[0],
+    session as unknown as TlsSession,
+  );
+  const read = () => calls.receiveInto(5, new Uint8Array(3));
+  return { calls, took, read };
+}
+
+const FULL = 32 * 1024;
+
+Deno.test("after a short read the socket is asked again only when it was reported", () => {
+  const { calls, took, read } = fed([10, 20, 30]);
+  assertEquals([read(), read(), calls.mayHold], [-EAGAIN, -EAGAIN, false]);
+  assertEquals(took, [10]);
+  calls.ready(5, false);
+  assertEquals([read(), calls.mayHold], [-EAGAIN, false]);
+  assertEquals(took, [10, 20]);
+});
+
+Deno.test("one call takes a limited number of bytes, and says that there may be more", () => {
+  const { calls, took, read } = fed([FULL, FULL, FULL, FULL, FULL, FULL, 1]);
+  assertEquals([read(), calls.mayHold], [-EAGAIN, true]);
+  assertEquals(took.length < 4, true);
+  while (calls.mayHold) read();
+  assertEquals(took, [FULL, FULL, FULL, FULL, FULL, FULL, 1]);
+});
+
+Deno.test("the end of the peer is found behind a short read, and an error is passed on", () => {
+  const { calls, took, read } = fed([10, 0]);
+  calls.ready(5, true);
+  assertEquals([read(), calls.mayHold], [-EAGAIN, false]);
+  assertEquals(took, [10, "end"]);
+  const failing = fed([-EINTR, -ECONNRESET]);
+  assertEquals([failing.read(), failing.calls.mayHold, failing.took], [-ECONNRESET, false, []]);
 });
