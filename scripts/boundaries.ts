@@ -128,12 +128,13 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
     },
     {
       what: /\b(kernel|libc)\.accept\(|\blistener\.accept\(/,
-      where: /^net\/(linux\/listener|deno\/(received_)?listener)\.ts$/,
+      where: /^(net\/(linux\/listener|deno\/(received_)?listener)|linux\/self_examination)\.ts$/,
       why: "one accept loop for each kind of sockets, with the same pauses in a shortage",
     },
     {
       what: /\bDeno\.(listen|listenTls)\b|\b(kernel|libc)\.listen\(/,
-      where: /^(net\/deno\/bind|net\/linux\/bind|gateway\/tls\/listen_tls)\.ts$/,
+      where:
+        /^(net\/deno\/bind|net\/linux\/bind|gateway\/tls\/listen_tls|linux\/self_examination)\.ts$/,
       why: "one way to listen for each kind of sockets; TLS listeners are Deno's",
     },
     { what: /\bconsole\./, where: /^main\.ts$/, why: "everything else publishes events" },
@@ -163,6 +164,11 @@ export function breaches({ path, text }: Source): string[] {
     )
   ) {
     const specifier = from ?? bare ?? loaded!;
+    if (!isTest && specifier.endsWith("_test.ts")) {
+      found.push(
+        `src/${path}: ${specifier} is named like a test, which the executable does not have`,
+      );
+    }
     const to = roomOf(path, specifier);
     if (room === undefined || to === undefined || to === room || isTest) continue;
     const allowed = MAY_IMPORT[room];

@@ -19,6 +19,12 @@ Deno.test("an import that the table does not allow is a breach", () => {
   assertEquals(one("relay/x.ts", `import { a } from "../linux/loop.ts";\n`), []);
 });
 
+Deno.test("a file that is named like a test is no part of the program", () => {
+  const text = `import { a } from "./self_test.ts";\n`;
+  assertMatch(one("linux/x.ts", text)[0]!, /self_test\.ts is named like a test/);
+  assertEquals(one("linux/x_test.ts", text), []);
+});
+
 Deno.test("a room that is not in the table is a breach", () => {
   assertMatch(one("utils/x.ts", `import { a } from "../base/clock.ts";\n`)[0]!, /not in the table/);
 });

@@ -1,6 +1,6 @@
 /**
  * The real kernel, called through libc and Deno's FFI: the layouts of the structures, and errno. This is the
- * only unsafe file: a wrong line here crashes the process, so `self_test.ts` compares our layouts with the kernel's
+ * only unsafe file: a wrong line here crashes the process, so `self_examination.ts` compares our layouts with the kernel's
  * before anything relies on them. No pointer leaves this file.
  *
  * errno is read right after each call, through a view of this thread's errno that is made once: the `Libc` of

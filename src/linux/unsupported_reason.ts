@@ -1,6 +1,6 @@
 /** Whether this process can call the kernel directly on this system. */
 import { Libc } from "./libc.ts";
-import { selfTest } from "./self_test.ts";
+import { selfTest } from "./self_examination.ts";
 
 /** The reason, for a person, why this process cannot call the kernel; undefined if it can. Leaves nothing open. */
 export function kernelUnsupportedReason(): string | undefined {

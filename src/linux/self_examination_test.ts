@@ -7,7 +7,7 @@ Deno.test({
     // In a separate process: in this one other tests open descriptors and close them.
     const program = `
       import { Libc } from ${JSON.stringify(new URL("./libc.ts", import.meta.url))};
-      import { selfTest } from ${JSON.stringify(new URL("./self_test.ts", import.meta.url))};
+      import { selfTest } from ${JSON.stringify(new URL("./self_examination.ts", import.meta.url))};
       const openDescriptors = () => [...Deno.readDirSync("/proc/self/fd")].length;
       const before = openDescriptors();
       {
