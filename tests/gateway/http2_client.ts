@@ -79,6 +79,11 @@ export class Http2Client implements StoryClient {
     return exchange;
   }
 
+  /** True if GOAWAY has said that this exchange is not served, so that it may be begun on another connection. */
+  isUnserved(exchange: Exchange): boolean {
+    return exchange instanceof Http2Exchange && exchange.id > (this.goAway?.last ?? Infinity);
+  }
+
   /** Sends it after what was sent before. */
   write(bytes: Uint8Array): Promise<void> {
     return this.#sending = this.#sending.then(() => writeAll(this.conn, bytes));
@@ -120,7 +125,7 @@ export class Http2Client implements StoryClient {
 
 class Http2Exchange extends Exchange {
   readonly #client: Http2Client;
-  readonly #id: number;
+  readonly id: number;
   readonly #parts: Part[] = [];
   #sendWindow = WINDOW_START;
   #isLocalEnd: boolean;
@@ -131,7 +136,7 @@ class Http2Exchange extends Exchange {
   constructor(client: Http2Client, id: number, isWhole: boolean) {
     super();
     this.#client = client;
-    this.#id = id;
+    this.id = id;
     this.#isLocalEnd = isWhole;
   }
 
@@ -149,7 +154,7 @@ class Http2Exchange extends Exchange {
       at += data.length;
       this.#sendWindow -= data.length;
       client.sendWindow -= data.length;
-      await client.write(frame(FRAME.data, 0, this.#id, data));
+      await client.write(frame(FRAME.data, 0, this.id, data));
     }
   }
 
@@ -163,14 +168,14 @@ class Http2Exchange extends Exchange {
     this.#isLocalEnd = true;
     const flags = FLAG.endHeaders | FLAG.endStream;
     const last = trailers.length === 0
-      ? frame(FRAME.data, FLAG.endStream, this.#id)
-      : frame(FRAME.headers, flags, this.#id, block(trailers.map(fieldOf)));
+      ? frame(FRAME.data, FLAG.endStream, this.id)
+      : frame(FRAME.headers, flags, this.id, block(trailers.map(fieldOf)));
     await this.#client.write(last);
   }
 
   leave(): Promise<void> {
     return this.#client.write(
-      frame(FRAME.resetStream, 0, this.#id, bytes(0, 0, 0, ERROR.cancel)),
+      frame(FRAME.resetStream, 0, this.id, bytes(0, 0, 0, ERROR.cancel)),
     );
   }
 
@@ -213,7 +218,7 @@ class Http2Exchange extends Exchange {
 
   /** Lets the server send as much again as was read. */
   #widen(count: number): Promise<void> {
-    const id = this.#id;
+    const id = this.id;
     return this.#client.write(printed((out) => out.windowUpdate(id, count)));
   }
 }
