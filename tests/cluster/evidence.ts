@@ -44,6 +44,8 @@ export async function keepEvidence(evidence: Evidence): Promise<string> {
   const decisions = await cluster.history.decisions().catch((error) => [String(error)]);
   await write("decisions.json", JSON.stringify(decisions, undefined, 1));
   await write("writes.json", JSON.stringify(writers.map((each) => each.writes)));
+  await write("reads.json", JSON.stringify(writers.map((each) => each.reads)));
+  await write("opened.json", JSON.stringify(cluster.opened(), undefined, 1));
   await write("runs.txt", await cluster.folder.read("runs").catch(() => ""));
   for (const [index, { number, proxy }] of cluster.runs.entries()) {
     await write(`proxy-${number}-run-${index}.log`, proxy.log.join("\n"));

@@ -3,7 +3,7 @@
  * its clients, and the writes that these got acknowledged. The rules are those that the documentation promises. Pure.
  */
 import type { StoredDecision } from "./etcd_history.ts";
-import type { Write } from "./writer.ts";
+import type { Answer } from "./writer.ts";
 
 /**
  * One line of a trigger: it begins, it ends by itself, it failed to make the server a primary, it found another one
@@ -128,20 +128,22 @@ const CONNECT_MS = 500;
 const READ_MS = 10_000;
 
 /**
- * The writes that a server acknowledged although the proxy had let its clients through to another one before: on a
- * connection that was begun later, or sent when the sessions that were there before had to be over.
+ * The answers of a server to clients whose proxy had let clients through to another one before: on a connection that
+ * was begun later, or to what was sent when the sessions that were there before had to be over.
  */
-export function staleWrites(opened: readonly Opened[], writes: readonly Write[]): string[] {
+export function staleAnswers(opened: readonly Opened[], answers: readonly Answer[]): string[] {
   const found: string[] = [];
   const byProxy = Map.groupBy(opened, ({ proxy }) => proxy);
-  for (const { id, proxy, server, since, sentAt, at } of writes) {
+  for (const { proxy, server, since, sentAt, at } of answers) {
     const those = byProxy.get(proxy) ?? [];
     const may = those.some(({ to, at: from }, index) => {
       const until = those[index + 1]?.at ?? Infinity;
       return to === server && from - READ_MS <= at &&
         (since <= until + CONNECT_MS && sentAt <= until + SESSION_MS);
     });
-    if (!may) found.push(`write ${id} was acknowledged by ${server}, to which no client may go`);
+    if (may) continue;
+    const time = new Date(at).toISOString().slice(11, 23);
+    found.push(`a client of proxy ${proxy} was answered by ${server} at ${time}, and may not be`);
   }
   return found;
 }

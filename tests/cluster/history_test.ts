@@ -7,9 +7,9 @@ import {
   lostWrites,
   type Opened,
   readTriggers,
-  staleWrites,
+  staleAnswers,
 } from "./history.ts";
-import type { Write } from "./writer.ts";
+import type { Answer } from "./writer.ts";
 
 const GOOD = `begin p1-x-1 start a 1 5 1000
 end p1-x-1 start a 1 5 1100
@@ -105,19 +105,19 @@ Deno.test("a write that was acknowledged and is not there is lost", () => {
   assertEquals(lostWrites(["a-2"], new Set(["a-2", "a-3"])), []);
 });
 
-Deno.test("a write on a server to which the proxy lets no client is stale", () => {
+Deno.test("an answer of a server to which the proxy lets no client is stale", () => {
   const opened: Opened[] = [
     { proxy: 0, to: "a", epoch: 1, at: 10_000 },
     { proxy: 1, to: "a", epoch: 1, at: 10_000 },
     { proxy: 0, to: "b", epoch: 2, at: 60_000 },
     { proxy: 0, to: "a", epoch: 3, at: 120_000 },
   ];
-  const write = (server: string, since: number, sentAt: number, proxy = 0): Write => ({
-    ...{ id: "w", proxy, server, since, sentAt, at: sentAt + 10 },
+  const write = (server: string, since: number, sentAt: number, proxy = 0): Answer => ({
+    ...{ proxy, server, since, sentAt, at: sentAt + 10 },
   });
-  const isStale = (each: Write) => staleWrites(opened, [each]).length > 0;
-  assertEquals(staleWrites(opened, [write("a", 70_000, 70_000)]), [
-    "write w was acknowledged by a, to which no client may go",
+  const isStale = (each: Answer) => staleAnswers(opened, [each]).length > 0;
+  assertEquals(staleAnswers(opened, [write("a", 70_000, 70_000)]), [
+    "a client of proxy 0 was answered by a at 00:01:10.010, and may not be",
   ]);
   // A new connection goes to the new server at once; an old one may be used a moment longer.
   assertEquals(isStale(write("a", 60_000, 60_400)), false);

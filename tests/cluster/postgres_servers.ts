@@ -5,7 +5,7 @@
  */
 import { Folder } from "../harness/folder.ts";
 import { Postgres, POSTGRES_BIN, runPostgresProgram } from "../harness/postgres.ts";
-import { PostgresSession } from "../harness/postgres_session.ts";
+import { PostgresSession, type QueryResult } from "../harness/postgres_session.ts";
 import type { Flags } from "../harness/proxy.ts";
 import type { Decided, Servers, StoppableServer } from "./servers.ts";
 import { Way } from "./way.ts";
@@ -148,6 +148,7 @@ interface Role {
   readonly hasStandby: boolean;
 }
 
+const PORT = "select inet_server_port()";
 const ROLE = `select pg_is_in_recovery(), current_setting('synchronous_standby_names'),
   (select count(*) from pg_stat_replication
    where application_name = '${STANDBY}' and state = 'streaming')`;
@@ -217,6 +218,7 @@ PGCONNECT_TIMEOUT=3 ${POSTGRES_BIN}/psql --no-psqlrc -h "\${FAILOVER_TO%:*}" -p 
   async open(address: string): Promise<Link> {
     const session = await PostgresSession.open(address, WRITE_MS);
     return {
+      read: async () => this.#atPort((await session.query(PORT, WRITE_MS)).rows),
       write: (id) => this.#write(session, id),
       [Symbol.dispose]: () => session[Symbol.dispose](),
     };
@@ -227,6 +229,11 @@ PGCONNECT_TIMEOUT=3 ${POSTGRES_BIN}/psql --no-psqlrc -h "\${FAILOVER_TO%:*}" -p 
     const { rows, notices } = await session.query(sql, WRITE_MS);
     // "canceling wait for synchronous replication" is not an acknowledgement.
     if (notices.length > 0) throw new Error(notices.join("; "));
+    return this.#atPort(rows);
+  }
+
+  /** The name of the server that said its port. */
+  #atPort(rows: QueryResult["rows"]): string {
     const port = Number(rows[0]?.[0]);
     const both = [this.first, this.second];
     return both.find(({ server }) => server.port === port)?.name ?? `port ${port}`;

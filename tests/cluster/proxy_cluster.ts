@@ -16,7 +16,7 @@ import {
   lostWrites,
   type Opened,
   readTriggers,
-  staleWrites,
+  staleAnswers,
   type TriggerLine,
 } from "./history.ts";
 import { Recorders } from "./recorders.ts";
@@ -275,11 +275,11 @@ export class ProxyCluster implements AsyncDisposable {
     const [decisions, triggers] = [await this.history.decisions(), await this.triggers()];
     const last = decisions.at(-1);
     const acknowledged = this.#writers.flatMap((each) => each.acknowledged);
-    const writes = this.#writers.flatMap((each) => each.writes);
+    const answers = this.#writers.flatMap(({ reads, writes }) => [...reads, ...writes]);
     return [
       ...breachesOf(triggers),
       ...decisionBreaches(decisions, triggers),
-      ...staleWrites(this.opened(), writes),
+      ...staleAnswers(this.opened(), answers),
       ...last === undefined ? [] : lostWrites(acknowledged, await this.servers.rows(last.to)),
     ];
   }

@@ -3,12 +3,11 @@
 /** How long one step of a write may take, in milliseconds. */
 export const WRITE_MS = 3_000;
 
-/** A write that was acknowledged. Times are milliseconds since 1970, by the clock of this process. */
-export interface Write {
-  readonly id: string;
+/** An answer that a client got. Times are milliseconds since 1970, by the clock of this process. */
+export interface Answer {
   /** The number of the proxy. */
   readonly proxy: number;
-  /** Who acknowledged it, as the proxies know that server. */
+  /** Who gave it, as the proxies know that server. */
   readonly server: string;
   /** When its connection was begun. */
   readonly since: number;
@@ -16,8 +15,15 @@ export interface Write {
   readonly at: number;
 }
 
+/** A write that was acknowledged. */
+export interface Write extends Answer {
+  readonly id: string;
+}
+
 /** One connection through a proxy. */
 export interface Link extends Disposable {
+  /** Reads; resolves with the name of the server that answered. A stale primary answers, too. */
+  read?(): Promise<string>;
   /** Writes a row; resolves with the name of the server that acknowledged it. */
   write(id: string): Promise<string>;
 }
@@ -33,6 +39,7 @@ export interface WriterOptions {
 /** Writes until it is disposed of. */
 export class Writer implements AsyncDisposable {
   readonly writes: Write[] = [];
+  readonly reads: Answer[] = [];
   readonly #options: WriterOptions;
   readonly #work: Promise<void>;
   #count = 0;
@@ -75,6 +82,11 @@ export class Writer implements AsyncDisposable {
     const since = Date.now();
     using link = await open();
     for (let left = perLink; left > 0 && !this.#isOver; left--) {
+      const readAt = Date.now();
+      const reader = await link.read?.();
+      if (reader !== undefined) {
+        this.reads.push({ proxy, server: reader, since, sentAt: readAt, at: Date.now() });
+      }
       const id = `w${proxy}-${++this.#count}`;
       const sentAt = Date.now();
       const server = await link.write(id);
