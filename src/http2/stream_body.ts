@@ -53,8 +53,10 @@ export class StreamBody implements BodySource, CoarseTimed {
     deadlines: Deadlines,
     events: StreamBodyEvents,
   ) {
-    this.none = this.#isComplete = this.#ended = isNone;
+    this.#isComplete = this.#ended = isNone;
     this.length = isNone ? 0 : length;
+    // A body that was declared to be empty is none, although its last frame may still come.
+    this.none = this.length === 0;
     this.#rules = rules;
     this.#deadlines = deadlines;
     this.#events = events;

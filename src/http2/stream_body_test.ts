@@ -104,3 +104,9 @@ Deno.test("a request whose head was its last frame has no body", async () => {
   const { body } = fixture(undefined, true);
   assertEquals([body.none, body.length, body.ended, await body.read()], [true, 0, true, undefined]);
 });
+
+Deno.test("a body that was declared to be empty is none, and its last frame may still come", () => {
+  const { body, add } = fixture(0);
+  assertEquals([body.none, body.isComplete], [true, false]);
+  assertEquals([add("x"), fixture(0).body.complete()], [false, true]);
+});

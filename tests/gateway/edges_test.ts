@@ -291,6 +291,7 @@ onBothProtocols(
     };
     await dateOf(fixture.ask("GET", "/__failover/health"));
     await dateOf(fixture.ask("TRACE", "/"));
+    await dateOf(fixture.ask("GET", "/", ["Expect: the unexpected"]));
     await dateOf(fixture.raw("GET / HTTP/1.1\nHost: a\r\n\r\n").then(parsed));
     for (const rank of [1, 2]) {
       await fixture.open(rank);

@@ -73,6 +73,10 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
     "each configured header that belongs to a message or a connection is refused in one line":
       "It has no client.",
   },
+  "same_exchange_test.ts": {
+    "a random exchange is the same over HTTP/1.1 and over HTTP/2":
+      "It sends each exchange over both.",
+  },
   "service_test.ts": {
     "--tls-cert and --tls-key serve HTTPS, and neither works alone":
       "It asks over both protocols itself.",
