@@ -119,7 +119,10 @@ async function happen(
     if (!underWay.has(name)) {
       scene.isMissed = false;
       const at = Date.now();
-      const end = await FAULTS[name]!.begin(scene);
+      const end = await beginOf(name, scene).catch((error) => {
+        breaches.push(`the fault "${name}" could not begin: ${error}`);
+        return undefined;
+      });
       if (end !== undefined) {
         const happened: Happened = { name, at, until: undefined, isMissed: scene.isMissed };
         faults.push(happened);
@@ -136,6 +139,10 @@ async function happen(
   }
   await Promise.all(underWay.values());
   return breaches;
+}
+
+async function beginOf(name: string, scene: Scene): Promise<End | undefined> {
+  return await FAULTS[name]!.begin(scene);
 }
 
 async function inTime(end: End): Promise<void> {

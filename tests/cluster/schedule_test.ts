@@ -24,14 +24,11 @@ const BACK_MS = 120_000;
 
 testWithPrograms("a short schedule with PostgreSQL breaks no rule", NEEDS, async () => {
   await using template = await postgresTemplate();
-  const outcome = await runSchedule(1, {
-    template,
-    faults: ["kill -9 of the leader while its trigger runs", "a proxy cannot reach any server"],
-    faultsMs: 1,
-    backMs: BACK_MS,
-  });
+  const faults = ["a server dies (kill -9) and comes back"];
+  // With this seed it is the primary, for so long that its standby is promoted.
+  const outcome = await runSchedule(9, { template, faults, faultsMs: 1, backMs: BACK_MS });
   assertEquals(outcome.breaches, [], outcome.evidence);
-  assertEquals(outcome.faults.length, 1);
+  assertEquals(outcome.faults.map(({ name }) => name), faults);
   assert(outcome.acknowledged > 0);
 });
 
