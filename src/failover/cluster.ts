@@ -134,8 +134,7 @@ export function countVotes(
 /**
  * Whether the active upstream is down for the cluster: a majority of the live proxies sees it down; `own` is what
  * this one sees. When they are divided in halves, the traffic decides: it is down if clients of one that sees it
- * down fail, and no client of one that sees it up moves bytes. Clients of a proxy that reaches no upstream
- * at all fail because of that proxy, and prove nothing.
+ * down fail, and no client of one that sees it up moves bytes.
  */
 export function isDownForAll(view: ClusterView, own: Vote, upstream: string): boolean {
   const { down, live } = countVotes(view, upstream, verdictIn(own, upstream));
@@ -143,9 +142,7 @@ export function isDownForAll(view: ClusterView, own: Vote, upstream: string): bo
   if (down === 0) return false;
   const voters = [own, ...view.others.values()];
   const flows = voters.some(({ up, traffic }) => up.includes(upstream) && traffic === "flows");
-  const fails = voters.some(({ up, down, traffic }) =>
-    down.includes(upstream) && traffic === "fails" && up.length > 0
-  );
+  const fails = voters.some(({ down, traffic }) => down.includes(upstream) && traffic === "fails");
   return fails && !flows;
 }
 
@@ -153,14 +150,31 @@ function verdictIn({ up, down }: Vote, upstream: string): "up" | "down" | "none"
   return up.includes(upstream) ? "up" : down.includes(upstream) ? "down" : "none";
 }
 
-/** Whether a majority sees `upstream` down although this proxy, which is asking, does not. */
-export function isRefusedByOthers(view: ClusterView | undefined, upstream: string): boolean {
-  if (view === undefined) return false;
-  const { down, live } = countVotes(view, upstream, "up");
-  return down * 2 > live;
+/**
+ * Whether `upstream` is down for all although this proxy, which is asking, sees it up. Traffic tells only of the one
+ * that serves, or did last.
+ */
+export function isRefusedByOthers(
+  { cluster, lastServed }: Pick<State, "cluster" | "lastServed">,
+  upstream: string,
+): boolean {
+  if (cluster === undefined) return false;
+  const { down, live } = countVotes(cluster, upstream, "up");
+  if (down * 2 !== live || lastServed?.to !== upstream) return down * 2 > live;
+  return isDownForAll(cluster, { up: [upstream], down: [], traffic: cluster.traffic }, upstream);
 }
 
-/** What this proxy sees, for the others. */
+/** Whether as many proxies see `upstream` down as up, or more: no reason to leave it, but one not to return to it. */
+export function isDoubtedByOthers(cluster: ClusterView | undefined, upstream: string): boolean {
+  if (cluster === undefined) return false;
+  const { down, live } = countVotes(cluster, upstream, "up");
+  return down * 2 >= live;
+}
+
+/**
+ * What this proxy sees, for the others. If it reached no other upstream all the time since the first one began to
+ * fail, its clients may fail because of its own network, and prove nothing.
+ */
 export function voteOf(
   { upstreams, health }: State,
   thresholds: Thresholds,
@@ -169,7 +183,12 @@ export function voteOf(
   const named = (verdict: "up" | "down") =>
     upstreams.map(({ name }) => name)
       .filter((name) => verdictOf(health.get(name)!, thresholds) === verdict);
-  return { up: named("up"), down: named("down"), traffic };
+  const [up, down] = [named("up"), named("down")];
+  const failingSince = Math.min(...down.map((name) => health.get(name)!.failingSince ?? Infinity));
+  const isReached = ({ since, failingSince: failing }: Health) =>
+    failing === undefined && since <= failingSince;
+  const isProof = traffic !== "fails" || up.some((name) => isReached(health.get(name)!));
+  return { up, down, traffic: isProof ? traffic : "none" };
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   type ClusterView,
   countVotes,
   CUT_OFF,
+  isDoubtedByOthers,
   isDownForAll,
   isRefusedByOthers,
   mayDecide,
@@ -17,7 +18,7 @@ import { NO_VERDICT } from "./testing/results.ts";
 import { START } from "./testing/states.ts";
 
 const UP: Health = { ...unknownHealth(0), level: POLICY.rise + POLICY.fall - 1 };
-const DOWN: Health = { ...unknownHealth(0), level: 0 };
+const DOWN: Health = { ...unknownHealth(0), level: 0, failingSince: 5 };
 /** What a proxy sees of `a` that reaches another upstream. */
 const sees = (verdict: "up" | "down", traffic: Vote["traffic"] = "none"): Vote => ({
   up: verdict === "up" ? ["a"] : ["c"],
@@ -55,15 +56,28 @@ Deno.test("isDownForAll() lets the traffic decide between two halves", () => {
   assert(!isDown(UP, with_([sees("down", "fails")], "flows")), "clients of this one are served");
   assert(isDown(UP, with_([sees("down", "fails")])));
   assert(!isDown(UP, with_([sees("up")])), "nobody sees it down");
-  assert(!isDown(DOWN, with_([sees("up")], "fails"), DOWN), "its clients fail because of itself");
-  const lost: Vote = { up: [], down: ["a", "b"], traffic: "fails" };
-  assert(!isDown(UP, with_([lost])), "and so do those of another one");
+  for (const b of [DOWN, { ...UP, failingSince: 0 }, { ...UP, since: 9 }]) {
+    assert(!isDown(DOWN, with_([sees("up")], "fails"), b), "its clients fail because of itself");
+  }
 });
 
-Deno.test("isRefusedByOthers() keeps a candidate from being chosen that most others see down", () => {
-  assert(!isRefusedByOthers(undefined, "a"));
-  assert(!isRefusedByOthers(with_([sees("down")]), "a"), "one of two is no majority");
-  assert(isRefusedByOthers(with_([sees("down"), sees("down")]), "a"));
+Deno.test("isRefusedByOthers() keeps a candidate from being chosen that is down for the others", () => {
+  const refused = (cluster: ClusterView | undefined, served = "a") =>
+    isRefusedByOthers(
+      { cluster, lastServed: { to: served, promotion: undefined, since: 0 } },
+      "a",
+    );
+  assert(!refused(undefined));
+  assert(!refused(with_([sees("down")])), "one of two is no majority");
+  assert(refused(with_([sees("down"), sees("down")])));
+  assert(refused(with_([sees("down", "fails")])), "it was left for that");
+  assert(!refused(with_([sees("down", "fails")]), "b"), "the traffic tells of another one");
+});
+
+Deno.test("isDoubtedByOthers() is true if half of the proxies see an upstream down", () => {
+  assert(!isDoubtedByOthers(undefined, "a") && !isDoubtedByOthers(with_([]), "a"));
+  assert(isDoubtedByOthers(with_([sees("down")]), "a"));
+  assert(!isDoubtedByOthers(with_([sees("down"), sees("up")]), "a"));
 });
 
 Deno.test("mayDecide() is true for a proxy that is alone or leads, and is not paused", () => {

@@ -170,7 +170,7 @@ function passedOf({ state: { upstreams, health } }: StepContext): string[] {
 function mayBeChosen({ state, policy, phase }: StepContext, name: string): boolean {
   const isPassedOver = "passedOver" in phase && phase.passedOver.has(name);
   if (isPassedOver || state.drained.has(name)) return false;
-  return !isRefusedByOthers(state.cluster, name) && barOf(state, policy, name) === undefined;
+  return !isRefusedByOthers(state, name) && barOf(state, policy, name) === undefined;
 }
 
 /** Clients that met a failure of the active upstream may try it again: a check has passed since. */

@@ -2,7 +2,7 @@
 import { formatDuration } from "../base/duration.ts";
 import type { MoveKind } from "../events/events.ts";
 import { leaveService } from "./admission.ts";
-import { isRefusedByOthers, mayDecide, whyUndecided } from "./cluster.ts";
+import { isDoubtedByOthers, isRefusedByOthers, mayDecide, whyUndecided } from "./cluster.ts";
 import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
 import { barOf, reportOf } from "./roles.ts";
@@ -31,7 +31,8 @@ export function betterRank(
     reportOf(state, name)?.role !== "standby" || isOrdered || policy.roles?.promotedBy === "us";
   const better = upstreams.find(({ rank, name }) =>
     rank < active.rank && !drained.has(name) && isSound(health.get(name)!, policy) &&
-    !isRefusedByOthers(cluster, name) && mayMoveTo(name) &&
+    !(isOrdered ? isRefusedByOthers(state, name) : isDoubtedByOthers(cluster, name)) &&
+    mayMoveTo(name) &&
     barOf(state, policy, name) === undefined
   );
   return better === undefined || health.get(better.name)!.noVerdict !== undefined

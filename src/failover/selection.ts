@@ -22,7 +22,7 @@ export function judgeRound(context: StepContext): void {
   const bars = new Map(state.upstreams.map(({ name }) => [name, barOf(state, policy, name)]));
   const choosable = state.upstreams.filter(({ name }) =>
     !passedOver.has(name) && !state.drained.has(name) &&
-    !isRefusedByOthers(state.cluster, name) && bars.get(name) === undefined
+    !isRefusedByOthers(state, name) && bars.get(name) === undefined
   );
   const choice = choose(choosable, answers, suspects);
   if (choice.found === "pending") return;
@@ -39,7 +39,7 @@ export function judgeRound(context: StepContext): void {
       ? "drained by the operator"
       : passedOver.has(name)
       ? "its triggers failed"
-      : isRefusedByOthers(state.cluster, name)
+      : isRefusedByOthers(state, name)
       ? "most proxies see it down"
       : bars.get(name)?.reason ?? answers.get(name)?.reason ?? "no answer",
   }));
