@@ -51,7 +51,10 @@ scenario(
   "a client that is too slow with its head is refused, with a line and a count",
   async ({ relay }) => {
     await using primary = answering(() => OK);
-    await using proxy = await startWebProxy({ primary, flags: { relay, h2c: true } });
+    await using proxy = await startWebProxy({
+      primary,
+      flags: { relay, h2c: true, "head-timeout": "4s" },
+    });
     const [[, plain], [, http2]] = await clientsOf(proxy);
     await sendText(plain.conn, "GET / HTTP/1.1\r\nHo");
     // A head that goes on in another frame.
