@@ -40,18 +40,20 @@ const POLL_MS = 10_000;
 
 /**
  * The pairs of files. In a folder, `NAME.crt` or `NAME.pem` has its key in `NAME.key` or holds it itself; files
- * without a key are left out. Throws a `PairError`, and errors of the file system.
+ * without a key are left out. Of `inUse` both parts may be gone, but not one of them: it is being replaced. Throws a
+ * `PairError`, and errors of the file system.
  */
 export async function findPairs(
   { tlsCert = [], tlsKey = [] }: CertificatePaths,
   clock: Clock,
+  inUse: readonly CertificatePair[] = [],
 ): Promise<CertificatePair[]> {
   const keys = [...tlsKey];
   const pairs: CertificatePair[] = [];
   for (const path of tlsCert) {
     const isFolder = await inFileTime(Deno.stat(path), clock)
       .then(({ isDirectory }) => isDirectory, () => false);
-    if (isFolder) pairs.push(...await pairsIn(path, clock));
+    if (isFolder) pairs.push(...await pairsIn(path, clock, inUse));
     else {
       const keyPath = keys.shift() ?? await ownKey(path, clock);
       if (keyPath === undefined) throw new PairError("tlsCert", path, "there is no tls_key for it");
@@ -64,7 +66,11 @@ export async function findPairs(
   return pairs;
 }
 
-async function pairsIn(folder: string, clock: Clock): Promise<CertificatePair[]> {
+async function pairsIn(
+  folder: string,
+  clock: Clock,
+  inUse: readonly CertificatePair[],
+): Promise<CertificatePair[]> {
   const names = new Set<string>();
   const entries = Deno.readDir(folder)[Symbol.asyncIterator]();
   for (;;) {
@@ -79,6 +85,13 @@ async function pairsIn(folder: string, clock: Clock): Promise<CertificatePair[]>
     const certPath = `${folder}/${name}`;
     const keyPath = names.has(key) ? `${folder}/${key}` : await ownKey(certPath, clock);
     if (keyPath !== undefined) pairs.push({ certPath, keyPath });
+  }
+  const isThere = (path: string) =>
+    path.startsWith(`${folder}/`) && names.has(path.slice(folder.length + 1));
+  for (const { certPath, keyPath } of inUse) {
+    if (pairs.some((pair) => pair.certPath === certPath)) continue;
+    if (isThere(certPath)) throw new PairError("tlsCert", certPath, "its key is gone");
+    if (isThere(keyPath)) throw new PairError("tlsKey", keyPath, "its certificate is gone");
   }
   if (pairs.length > 0) return pairs;
   throw new PairError(
@@ -95,9 +108,13 @@ async function ownKey(path: string, clock: Clock): Promise<string | undefined> {
 }
 
 /** Reads the files. Throws as `findPairs` does. */
-async function readAll(paths: CertificatePaths, clock: Clock): Promise<Contents> {
+async function readAll(
+  paths: CertificatePaths,
+  clock: Clock,
+  inUse: readonly CertificatePair[],
+): Promise<Contents> {
   const certificates: TlsFiles[] = [];
-  for (const { certPath, keyPath } of await findPairs(paths, clock)) {
+  for (const { certPath, keyPath } of await findPairs(paths, clock, inUse)) {
     const [cert, key] = await Promise.all(
       [certPath, keyPath].map((path) => inFileTime(Deno.readTextFile(path), clock)),
     );
@@ -144,7 +161,7 @@ export class CertificateWatch implements Disposable {
   async reload(): Promise<string | undefined> {
     const { clock, objection, use } = this.#parts;
     try {
-      const contents = await readAll(this.#paths, clock);
+      const contents = await readAll(this.#paths, clock, this.#current.certificates);
       if (this.#isOver || isSame(contents, this.#current)) return this.#complain(undefined);
       const next = withKeys(contents, this.#current);
       const why = objection(next);

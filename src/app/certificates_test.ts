@@ -102,6 +102,40 @@ opensslTest(
 );
 
 opensslTest(
+  "in a folder a certificate may go with its key, and half of it is a renewal that is not over",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      const put = async (name: string) => {
+        const { cert, key } = await authority.certify({ names: [`${name}.test`] });
+        await files(folder, { [`${name}.crt`]: cert, [`${name}.key`]: key });
+      };
+      await put("one");
+      const { watch, warnings, used } = await watchOf({ tlsCert: [folder] });
+      await put("two");
+      assertEquals([await watch.reload(), used.at(-1)?.certificates.length], [undefined, 2]);
+      await Deno.remove(`${folder}/two.key`);
+      const keyless = `${folder}/two.crt: its key is gone`;
+      assertEquals([await watch.reload(), await watch.reload(), used.length], [
+        keyless,
+        keyless,
+        1,
+      ]);
+      await put("two");
+      assertEquals([await watch.reload(), used.length], [undefined, 2]);
+      await Deno.remove(`${folder}/two.crt`);
+      assertEquals([await watch.reload(), used.length], [
+        `${folder}/two.key: its certificate is gone`,
+        2,
+      ]);
+      assertEquals(warnings().length, 2);
+      await Deno.remove(`${folder}/two.key`);
+      assertEquals([await watch.reload(), used.at(-1)?.certificates.length], [undefined, 1]);
+      watch[Symbol.dispose]();
+    }),
+);
+
+opensslTest(
   "other authorities for clients end the sessions that the old ones have let in",
   () =>
     inTempFolder(async (folder) => {

@@ -185,6 +185,16 @@ function useless(service: ServiceConfig): string[] {
   return isUnused ? [...lines, "promote_timeout does nothing without promote"] : lines;
 }
 
+/** Warnings for options about TLS toward upstreams, where no upstream has any. */
+function ofSecureUpstreams(service: HttpConfig): string[] {
+  const { primary, backup } = service;
+  const isSecure = (each: Target) => each.kind === "url" && each.url.protocol === "https:";
+  if ([primary, ...backup ?? []].some(isSecure)) return [];
+  return (["caFile", "upstreamCert"] as const)
+    .filter((key) => service[key] !== undefined)
+    .map((key) => `${yamlKeyOf(key)} does nothing without an https:// upstream`);
+}
+
 function upstreamsOf(
   service: HttpConfig,
   found: { errors: string[]; warnings: string[] },
@@ -212,6 +222,7 @@ function upstreamsOf(
     const origin = origins.upstreamCert ?? origins.upstreamKey;
     found.errors.push(`Cannot use upstream_${has} without upstream_${lacks} (from ${origin})`);
   }
+  found.warnings.push(...ofSecureUpstreams(service));
   for (const key of ["clientCa", "redirectHttp", "hsts"] as const) {
     if (service[key] === undefined || service.tlsCert !== undefined) continue;
     found.errors.push(`Cannot use ${yamlKeyOf(key)} without tls_cert (from ${origins[key]})`);

@@ -32,6 +32,11 @@ Deno.test("settings that do less than they seem to give a warning", () => {
       "socket_mode does nothing: nothing listens on a unix socket",
     ],
     [["--primary=http://p"], "there is no backup to fail over to"],
+    [[...HTTP, "--ca-file=x"], "ca_file does nothing without an https:// upstream"],
+    [
+      [...HTTP, "--upstream-cert=x", "--upstream-key=y"],
+      "upstream_cert does nothing without an https:// upstream",
+    ],
     [[...HTTP, "--webhook-format=slack"], "webhook_format does nothing without webhook_url"],
   ];
   for (const [args, warning] of cases) assertEquals(warningsOf(args), [warning]);

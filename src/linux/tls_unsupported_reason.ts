@@ -24,9 +24,9 @@ function examine(): string | undefined {
     return undefined;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    return /cannot open shared object file/.test(text)
-      ? "there is no OpenSSL 3 (libssl.so.3)"
-      : text;
+    if (/cannot open shared object file/.test(text)) return "there is no OpenSSL 3 (libssl.so.3)";
+    // What Deno says of it twice.
+    return text.replace(/^(Could not open library: )+/, "OpenSSL 3 cannot be opened: ");
   }
 }
 

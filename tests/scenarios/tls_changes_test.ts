@@ -54,6 +54,74 @@ tlsTest(
   },
 );
 
+/** The common name of the certificate that is served, and whether the session in this file was resumed. */
+async function seen(port: number, session: string, how: "-sess_in" | "-sess_out") {
+  const args = [
+    "s_client",
+    "-connect",
+    `127.0.0.1:${port}`,
+    "-servername",
+    "localhost",
+    "-ign_eof",
+  ];
+  const child = new Deno.Command("openssl", {
+    args: [...args, how, session],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));
+  await writer.close();
+  const text = new TextDecoder().decode((await child.output()).stdout);
+  return { name: /subject=CN = (\S+)/.exec(text)?.[1], isResumed: /^Reused, /m.test(text), text };
+}
+
+tlsTest(
+  "a volume whose link is replaced, as Kubernetes does it, is taken up by all threads, and sessions stay",
+  async () => {
+    await using primary = await WebUpstream.start("primary");
+    await using authority = await Authority.make();
+    const volume = `${authority.folder}/volume`;
+    await Deno.mkdir(volume);
+    /** Writes the files of one version, and makes it the one that is linked, by a single rename. */
+    const publish = async (version: string, names: string[]) => {
+      await Deno.mkdir(`${volume}/..${version}`);
+      const { cert, key } = await authority.certify({ names });
+      await Deno.writeTextFile(`${volume}/..${version}/tls.crt`, cert);
+      await Deno.writeTextFile(`${volume}/..${version}/tls.key`, key);
+      await Deno.symlink(`..${version}`, `${volume}/..next`);
+      await Deno.rename(`${volume}/..next`, `${volume}/..data`);
+    };
+    await publish("one", ["localhost"]);
+    for (const name of ["tls.crt", "tls.key"]) {
+      await Deno.symlink(`..data/${name}`, `${volume}/${name}`);
+    }
+    await using proxy = await startWebProxy({
+      primary,
+      flags: { "tls-cert": volume, workers: "2" },
+    });
+    const port = Number(proxy.address.split(":")[1]);
+    const session = `${authority.folder}/session.pem`;
+    assertEquals((await seen(port, session, "-sess_out")).name, "localhost");
+    await publish("two", ["renewed", "localhost"]);
+    // Each thread serves some of these.
+    const isTaken = async () => {
+      for (let renewed = 0; renewed < 8;) {
+        const { name } = await seen(port, `${session}.other`, "-sess_out");
+        renewed = name === "renewed" ? renewed + 1 : 0;
+      }
+    };
+    await withTestDeadline("the renewed certificate", isTaken(), proxy.lastLines);
+    const { isResumed, text } = await seen(port, session, "-sess_in");
+    assertEquals(isResumed, true, text);
+    assertStringIncludes(text, "primary");
+    assertEquals(proxy.events("port.closed"), []);
+    assertEquals(await proxy.stop(), 0);
+  },
+  ["splice"],
+);
+
 async function upgraded(tls: TestTls, redirect: number, port: number): Promise<void> {
   await using primary = await WebUpstream.start("primary");
   await using it = await Upgradable.start((more) => {

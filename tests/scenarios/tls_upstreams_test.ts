@@ -1,0 +1,44 @@
+/** Upstreams over TLS that misbehave in their handshake, or later, against the real program. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type TestTls, tlsTest } from "../gateway/certificate.ts";
+import { Folder } from "../harness/folder.ts";
+import { ScriptedTls } from "../harness/scripted_tls.ts";
+import { startWebProxy } from "../harness/web_proxy.ts";
+
+/** What the upstream does with a connection, and the words for it. */
+const HANDSHAKES = [
+  ["stall", /no answer|in the TLS handshake/],
+  ["close", /TLS handshake failed/],
+  ["reset", /TLS handshake failed|reset/],
+  ["garbage", /TLS handshake failed/],
+  ["half", /TLS handshake failed|in the TLS handshake/],
+] as const;
+
+for (const [what, words] of HANDSHAKES) {
+  tlsTest(
+    `a request goes to the backup when the active upstream's handshake is to ${what}`,
+    async (tls: TestTls) => {
+      await using folder = await Folder.make();
+      const ca = await folder.write("ca.pem", tls.cert);
+      await using primary = new ScriptedTls(tls, "primary");
+      await using backup = new ScriptedTls(tls, "backup");
+      await using proxy = await startWebProxy({
+        primary: { url: primary.url },
+        backups: [{ url: backup.url }],
+        flags: { "ca-file": ca, relay: tls.relay, "connect-timeout": "1s", "check-timeout": "1s" },
+      });
+      assertEquals((await proxy.get("/")).text, "primary");
+      primary.behave(what);
+      // Whoever asks meanwhile gets an answer, and none of them a wrong one.
+      const texts = await Promise.all(Array.from({ length: 10 }, () => proxy.get("/")));
+      for (const { text, status } of texts) assertEquals([status, text], [200, "backup"]);
+      const down = await proxy.event("upstream.down", {});
+      assertMatch(String(down.message), words);
+      primary.behave("well");
+      await proxy.event("promotion.finished", { to: primary.url, move: "failback" });
+      assertEquals((await proxy.get("/")).text, "primary");
+      assertEquals(proxy.events("proxy.faulted"), []);
+      assert(primary.count > 0);
+    },
+  );
+}
