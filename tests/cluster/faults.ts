@@ -24,6 +24,14 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       return () => server.start();
     },
   },
+  "both servers die (kill -9) and come back": {
+    async begin({ cluster: { first, second } }) {
+      await Promise.all([first.kill(), second.kill()]);
+      return async () => {
+        await Promise.all([first.start(), second.start()]);
+      };
+    },
+  },
   "a server is stopped, then continued": {
     only: "postgres",
     async begin({ dice, postgres }) {

@@ -92,6 +92,8 @@ export interface ClusterOptions {
   readonly serve?: (folder: Folder) => Promise<Servers>;
   /** Proxies reach servers, and etcd each other, by ways that can be cut; needs the right to mount. */
   readonly splits?: boolean;
+  /** Each proxy has a folder in which it remembers over a restart who served. */
+  readonly remembers?: boolean;
 }
 
 export class ProxyCluster implements AsyncDisposable {
@@ -109,6 +111,8 @@ export class ProxyCluster implements AsyncDisposable {
     readonly servers: Servers,
     readonly trigger: string,
     readonly splits: boolean,
+    readonly flags: Flags,
+    readonly remembers: boolean,
   ) {
     this.history = new EtcdHistory(etcd);
   }
@@ -125,7 +129,7 @@ export class ProxyCluster implements AsyncDisposable {
   static async start(
     count: number,
     flags: Flags = {},
-    { serve = Recorders.start, splits = false }: ClusterOptions = {},
+    { serve = Recorders.start, splits = false, remembers = false }: ClusterOptions = {},
   ): Promise<ProxyCluster> {
     await using started = new AsyncDisposableStack();
     const folder = started.use(await Folder.make());
@@ -142,10 +146,19 @@ export class ProxyCluster implements AsyncDisposable {
       serve(folder),
     );
     const trigger = await folder.script("trigger.sh", triggerOf(servers.promote));
-    const cluster = new ProxyCluster(etcd, peerWays, folder, servers, trigger, splits);
+    const cluster = new ProxyCluster(
+      etcd,
+      peerWays,
+      folder,
+      servers,
+      trigger,
+      splits,
+      flags,
+      remembers,
+    );
     started.defer(() => cluster.#endProxies());
     servers.attend?.(() => cluster.history.decision());
-    for (let index = 0; index < count; index++) await cluster.add(flags);
+    for (let index = 0; index < count; index++) await cluster.add();
     await Promise.all(
       cluster.members.map(({ proxy }) => proxy.event("port.opened", { service: "tcp" })),
     );
@@ -183,7 +196,9 @@ export class ProxyCluster implements AsyncDisposable {
         ...this.servers.flags.check === undefined ? { "check-host": check } : {},
         "hold": "30s",
         "control": control.path,
+        ...this.remembers ? { "state-dir": this.folder.at(`state-${number}`) } : {},
         ...this.servers.flags,
+        ...this.flags,
         ...flags,
       },
     });

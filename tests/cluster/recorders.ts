@@ -15,13 +15,19 @@ class Recorder implements Server {
   readonly #port = unusedPort();
   readonly #folder: Folder;
   #child: Child | undefined;
+  #faults = 0;
 
   constructor(folder: Folder) {
     this.name = `127.0.0.1:${this.#port}`;
     this.#folder = folder;
   }
 
+  /** It runs again when the last fault that keeps it down has ended. */
   async start(): Promise<void> {
+    if (--this.#faults === 0) await this.run();
+  }
+
+  async run(): Promise<void> {
     const begun = Promise.withResolvers<void>();
     this.#child = new Child(Deno.execPath(), {
       args: [
@@ -34,6 +40,7 @@ class Recorder implements Server {
   }
 
   async kill(): Promise<void> {
+    this.#faults++;
     await this.#child?.kill();
   }
 }
@@ -56,7 +63,7 @@ true`;
 
   static async start(folder: Folder): Promise<Recorders> {
     const [first, second] = [new Recorder(folder), new Recorder(folder)];
-    await Promise.all([first.start(), second.start()]);
+    await Promise.all([first.run(), second.run()]);
     return new Recorders(folder, first, second);
   }
 
