@@ -1,6 +1,8 @@
 /**
- * The test files that take longest, the longest first: `deno task test` begins with them, so that none of them is
- * left at the end while nothing else runs. Each full run prints which they are.
+ * The test files that take longest, the longest first: `deno task test` names them first, so that none of them is
+ * left at the end while nothing else runs. Each full run prints which they are. `deno test` begins with the folders
+ * whose paths are longest, whatever comes first in its arguments, and keeps the order of files only among folders of
+ * the same length: those of `tests/scenarios` begin before all that is short.
  */
 export const SLOW: readonly string[] = [
   "tests/cluster/cluster_test.ts",
