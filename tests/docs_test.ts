@@ -184,6 +184,8 @@ const FOREIGN_FLAGS = new Set([
     "--version",
     "--dir",
     "--stay",
+    "--servers",
+    "--jobs",
   ],
   ...["--global", "--no-prompt", "--deny-import", "--allow-net", "--allow-read", "--allow-write"],
   ...["--allow-env", "--allow-run", "--allow-sys", "--allow-ffi", "--rounds", "--seconds"],
