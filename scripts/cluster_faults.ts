@@ -17,6 +17,9 @@ import {
 } from "../tests/cluster/schedule.ts";
 
 const PAGE = new URL("../.github/docs/cluster.md", import.meta.url);
+/** The lines of a history that are printed, and how many at most. */
+const TELLING = /FAULT|trigger |client of|agent: db|promotion\.|decision\.|lead\.|server\.promo/;
+const HISTORY_LINES_MAX = 120;
 /** A schedule has ended long before, in milliseconds. */
 const SCHEDULE_MS = 300_000;
 const [BEGIN, END] = ["<!-- cluster-faults -->", "<!-- /cluster-faults -->"];
@@ -67,7 +70,7 @@ async function work(
       const running = runSchedule(seed, options);
       const outcome = await Promise.race([running, tooLong()]);
       outcomes.push(outcome);
-      console.error(linesOf(outcome));
+      console.error(linesOf(outcome) + await historyOf(outcome));
     } catch (error) {
       console.error(`seed ${seed}: ${error instanceof Error ? error.stack : error}`);
       outcomes.push({
@@ -98,6 +101,14 @@ function linesOf(outcome: Outcome): string {
     ...faults.map(({ name, at, until }) => `  ${clock(at)} to ${clock(until ?? at)} ${name}`),
     `  everything is in ${evidence}: begin with history.txt`,
   ].join("\n");
+}
+
+/** The part of the kept history that tells of faults and decisions. */
+async function historyOf({ evidence }: Outcome): Promise<string> {
+  if (evidence === undefined) return "";
+  const lines = (await Deno.readTextFile(`${evidence}/history.txt`)).split("\n")
+    .filter((line) => TELLING.test(line)).map((line) => `\n    ${line.slice(0, 200)}`);
+  return lines.slice(-HISTORY_LINES_MAX).join("");
 }
 
 /** One row for each fault, and the sums. */

@@ -31,6 +31,14 @@ export interface Opened {
   readonly at: number;
 }
 
+/** A proxy has made a server the primary itself (`--promote`). */
+export interface Promoted {
+  /** The run of the proxy, as decisions name it. */
+  readonly by: string;
+  readonly to: string;
+  readonly epoch: number;
+}
+
 /** Reads the lines that the trigger of the fixture writes. */
 export function readTriggers(text: string): TriggerLine[] {
   return text.split("\n").filter((line) => line !== "").map((line) => {
@@ -116,6 +124,19 @@ export function decisionBreaches(
     }
   }
   return found;
+}
+
+/** Servers that a proxy made the primary without a decision for that, of its own. */
+export function promotionBreaches(
+  decisions: readonly StoredDecision[],
+  promoted: readonly Promoted[],
+): string[] {
+  return promoted.flatMap(({ by, to, epoch }) => {
+    const is = (each: StoredDecision) => each.epoch === epoch && each.to === to && each.by === by;
+    return decisions.some(is)
+      ? []
+      : [`${by} promoted ${to} in epoch ${epoch}, and did not decide it`];
+  });
 }
 
 /**

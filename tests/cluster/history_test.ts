@@ -6,6 +6,7 @@ import {
   decisionBreaches,
   lostWrites,
   type Opened,
+  promotionBreaches,
   readTriggers,
   staleAnswers,
 } from "./history.ts";
@@ -98,6 +99,17 @@ Deno.test("each trigger that does not fit its decision is named", () => {
   assertEquals(breach("begin p3-x-3 failover a 3 14 3000\n", done), [
     "epoch 3 was done before its triggers were",
   ]);
+});
+
+Deno.test("a server that is promoted without a decision of that proxy is named", () => {
+  const breach = (by: string, to: string, epoch: number) =>
+    promotionBreaches(DECISIONS, [{ by, to, epoch }]);
+  assertEquals(breach("host-p2-x", "b", 2), []);
+  assertEquals(breach("host-p1-x", "b", 2), [
+    "host-p1-x promoted b in epoch 2, and did not decide it",
+  ]);
+  assertEquals(breach("host-p2-x", "a", 2).length, 1);
+  assertEquals(breach("host-p2-x", "b", 3).length, 1);
 });
 
 Deno.test("a write that was acknowledged and is not there is lost", () => {

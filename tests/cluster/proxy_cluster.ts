@@ -15,6 +15,8 @@ import {
   decisionBreaches,
   lostWrites,
   type Opened,
+  type Promoted,
+  promotionBreaches,
   readTriggers,
   staleAnswers,
   type TriggerLine,
@@ -284,6 +286,16 @@ export class ProxyCluster implements AsyncDisposable {
     );
   }
 
+  /** Which servers each proxy has made a primary itself, so far. */
+  promoted(): Promoted[] {
+    return this.runs.flatMap(({ proxy }) =>
+      proxy.events("server.promoted").map(({ upstream, epoch, index }) => {
+        const leads = proxy.events("lead.taken").filter((each) => each.index < index);
+        return { by: leads.at(-1)?.instance ?? "a proxy that never led", to: upstream, epoch };
+      })
+    );
+  }
+
   /** Ends the writing, and resolves with the breaches of the rules in the whole history. */
   async breaches(): Promise<string[]> {
     await this.#endWriters();
@@ -294,6 +306,7 @@ export class ProxyCluster implements AsyncDisposable {
     return [
       ...breachesOf(triggers),
       ...decisionBreaches(decisions, triggers),
+      ...promotionBreaches(decisions, this.promoted()),
       ...staleAnswers(this.opened(), answers),
       ...last === undefined ? [] : lostWrites(acknowledged, await this.servers.rows(last.to)),
     ];
