@@ -1,4 +1,5 @@
 /** Real proxies with one real etcd, for what needs no cut ways and no writes: each has a control socket. */
+import { assertEquals } from "@std/assert";
 import { Control } from "../../harness/control.ts";
 import { EtcdCluster } from "../../harness/etcd.ts";
 import { Folder } from "../../harness/folder.ts";
@@ -31,6 +32,8 @@ export interface SmallMember {
 /** How often a state is asked for that a test waits for, in milliseconds. */
 const LOOK_MS = 50;
 
+const NOTES = `echo "$FAILOVER_EVENT $FAILOVER_EPOCH $FAILOVER_FENCE" >>runs`;
+
 export class SmallCluster implements AsyncDisposable {
   readonly members: SmallMember[] = [];
   readonly #stack: AsyncDisposableStack;
@@ -48,19 +51,26 @@ export class SmallCluster implements AsyncDisposable {
     this.#flags = flags;
   }
 
-  /** Starts etcd, two upstreams and `count` proxies; resolves when all of them serve the first upstream. */
+  /**
+   * Starts etcd, two upstreams and `count` proxies; resolves when all of them serve the first upstream. With
+   * `hasTrigger` each run of the trigger is noted, see `runs`.
+   */
   static async start(
     count: number,
     flags: Flags = {},
-    etcdCount: 1 | 3 = 1,
-    etcdArgs: readonly string[] = [],
+    { hasTrigger = false, etcdArgs = [] }: {
+      readonly hasTrigger?: boolean;
+      readonly etcdArgs?: readonly string[];
+    } = {},
   ): Promise<SmallCluster> {
     await using stack = new AsyncDisposableStack();
     const folder = stack.use(await Folder.make());
-    const etcd = stack.use(await EtcdCluster.start(etcdCount, { args: etcdArgs }));
+    const etcd = stack.use(await EtcdCluster.start(1, { args: etcdArgs }));
     const first = stack.use(await startUpstream({ says: "first" }));
     const second = stack.use(await startUpstream({ says: "second" }));
-    const cluster = new SmallCluster(stack.move(), etcd, folder, first, second, flags);
+    const trigger = hasTrigger ? { "on-failover": await folder.script("trigger.sh", NOTES) } : {};
+    const all = { ...trigger, ...flags };
+    const cluster = new SmallCluster(stack.move(), etcd, folder, first, second, all);
     try {
       for (let number = 0; number < count; number++) await cluster.add();
       await cluster.all(({ active, admission, cluster: { proxies } }) =>
@@ -107,7 +117,8 @@ export class SmallCluster implements AsyncDisposable {
       for (const { state } of members) {
         for (;;) {
           const found = await state().catch((error) => last = error);
-          if (!(found instanceof Error) && isWanted(found)) break;
+          // While it begins, a proxy knows nothing of its cluster.
+          if (!(found instanceof Error) && found.cluster && isWanted(found)) break;
           last = found;
           await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
         }
@@ -127,7 +138,7 @@ export class SmallCluster implements AsyncDisposable {
       for (;;) {
         for (const leader of this.members) {
           const state = await leader.state().catch(() => undefined);
-          if (state?.cluster.role === "leads") {
+          if (state?.cluster?.role === "leads") {
             return { leader, followers: this.members.filter((each) => each !== leader) };
           }
         }
@@ -135,6 +146,18 @@ export class SmallCluster implements AsyncDisposable {
       }
     };
     return await withTestDeadline("a proxy that leads", search());
+  }
+
+  /** The events of all triggers so far, whose epochs and fences must have grown. */
+  async runs(): Promise<string[]> {
+    const lines = (await this.folder.read("runs")).trim().split("\n").map((line) =>
+      line.split(" ")
+    );
+    for (const column of [1, 2]) {
+      const numbers = lines.map((line) => Number(line[column]));
+      assertEquals(numbers, [...new Set(numbers)].sort((x, y) => x - y));
+    }
+    return lines.map(([event]) => event!);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
