@@ -7,9 +7,9 @@ import { scenario, testWithPrograms } from "../harness/scenario.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { copyTree } from "./testing/copied_tree.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 /** Nobody listens there. */
 const nowhere = () => `etcd://127.0.0.1:${unusedPort()}/test`;
 const LEASE = { "coordinator-lease": "5s" };
@@ -17,26 +17,10 @@ const LEASE = { "coordinator-lease": "5s" };
 /** Rooms that are loaded only where an option asks for them. */
 const ON_DEMAND = ["cluster", "databases"];
 
-/** Copies a folder without the helpers of tests and without these rooms. */
-async function copy(from: URL, to: string): Promise<void> {
-  await Deno.mkdir(to);
-  for await (const { name, isDirectory } of Deno.readDir(from)) {
-    if (isDirectory && !ON_DEMAND.includes(name) && name !== "testing") {
-      await copy(new URL(`${name}/`, from), `${to}/${name}`);
-    } else if (!isDirectory) {
-      await Deno.copyFile(new URL(name, from), `${to}/${name}`);
-    }
-  }
-}
-
 Deno.test("a proxy without these options serves although no module of cluster and databases is there", async () => {
   await using folder = await Folder.make();
-  await copy(new URL("src/", ROOT), folder.at("src"));
-  for (const name of ["deno.json", "deno.lock"]) {
-    await Deno.copyFile(new URL(name, ROOT), folder.at(name));
-  }
+  const main = await copyTree(folder, { without: ON_DEMAND });
   await using upstream = await startUpstream({ says: "first" });
-  const main = `file://${folder.at("src/main.ts")}`;
   const bind = `127.0.0.1:${unusedPort()}`;
   const args = ["--bind", bind, "--hosts", upstream.name, "--json-logs"];
   await using proxy = new Proxy(args, {}, bind, main);

@@ -1,0 +1,70 @@
+/** Proxies that come, go and differ: real processes and a real etcd. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ETCD } from "../harness/etcd.ts";
+import { Folder } from "../harness/folder.ts";
+import { testWithPrograms } from "../harness/scenario.ts";
+import { copyTree } from "./testing/copied_tree.ts";
+import { SmallCluster } from "./testing/small_cluster.ts";
+
+function memberTest(name: string, run: () => Promise<void>): void {
+  testWithPrograms(`cluster: ${name}`, ["prlimit", ...ETCD === undefined ? ["etcd"] : []], run);
+}
+
+memberTest("a proxy of another version is seen and said, and works with the others", async () => {
+  await using folder = await Folder.make();
+  const main = await copyTree(folder, { version: "9.9.9" });
+  await using cluster = await SmallCluster.start(1);
+  const { first, second, members: [one] } = cluster;
+  const other = await cluster.add({}, main);
+  const { what } = await one!.proxy.event("proxy.differs");
+  assertMatch(what, /^its version is 9\.9\.9, and this one is \d/);
+  const { what: back } = await other.proxy.event("proxy.differs");
+  assertMatch(back, /^its version is \d.*, and this one is 9\.9\.9$/);
+  const { cluster: { proxies } } = await one!.state();
+  const versions = proxies.map(({ version, differs }) => [version === "9.9.9", differs !== null]);
+  assertEquals(versions.sort(), [[false, false], [true, true]]);
+  await first.kill();
+  await cluster.serve(second);
+});
+
+memberTest("fences and epochs grow over a restart of all proxies, and of etcd", async () => {
+  await using cluster = await SmallCluster.start(2, {}, { hasTrigger: true });
+  const { first, second, members, etcd } = cluster;
+  await first.kill();
+  await cluster.serve(second);
+  for (const { proxy } of members.splice(0)) assertEquals(await proxy.stop(), 0);
+  await etcd.members[0]!.kill();
+  etcd.members[0]!.start();
+  await etcd.answers();
+  await first.restart();
+  for (let count = 0; count < 2; count++) await cluster.add();
+  // What was decided stays, although the first server works again.
+  await cluster.serve(second);
+  assertEquals(await cluster.runs(), ["start", "failover"]);
+  await second.kill();
+  await cluster.serve(first);
+  assertEquals(await cluster.runs(), ["start", "failover", "failover"]);
+});
+
+for (const role of ["leads", "follows"] as const) {
+  memberTest(
+    `a proxy that ${role} and gets no descriptor hinders no other, and follows later`,
+    async () => {
+      await using cluster = await SmallCluster.start(2);
+      const { first, second, members } = cluster;
+      const { leader, followers } = await cluster.roles();
+      const poor = role === "leads" ? leader : followers[0]!;
+      const { pid } = poor.proxy;
+      const limit = async (count: number) => {
+        const args = ["--pid", String(pid), `--nofile=${count}:`];
+        assert((await new Deno.Command("prlimit", { args }).output()).success);
+      };
+      // Not one more than it has; what it closes it may open again.
+      await limit([...Deno.readDirSync(`/proc/${pid}/fd`)].length);
+      await first.kill();
+      await cluster.serve(second, members.filter((each) => each !== poor));
+      await limit(10_000);
+      await cluster.serve(second);
+    },
+  );
+}
