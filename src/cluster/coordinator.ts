@@ -59,6 +59,8 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   /** Each ends one pause. */
   readonly #pauses = new Set<() => void>();
   #view: ClusterView | undefined;
+  /** Whether it leads the others, as far as it has said so. */
+  #leads = false;
   #shown = "";
   /** What this proxy told the others, and the orders that stand, at the last change. */
   #known = "";
@@ -315,7 +317,6 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     const waitedMs = this.#clock.now() - this.#beganAt;
     if (this.#stop.signal.aborted) return;
     if (isFirst && role === "cutOff" && waitedMs < FIRST_ANSWER_MS) return;
-    const before = this.#view?.role;
     if (role === "cutOff") this.#lost();
     const { instance } = this.#settings;
     const { traffic } = this.#seen();
@@ -326,9 +327,10 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     this.#shown = text;
     this.#view = view;
     const proxies = view.others.size + 1;
-    if (before !== "leads" && role === "leads") {
-      this.#publish({ type: "lead.taken", instance, proxies });
-    } else if (before === "leads" && role !== "leads") {
+    const led = this.#leads;
+    this.#leads = role === "leads";
+    if (!led && this.#leads) this.#publish({ type: "lead.taken", instance, proxies });
+    else if (led && !this.#leads) {
       this.#publish({ type: "lead.lost", reason: this.#decisions.whyNotLeading() });
     }
     this.#service.post({ type: "coordinated", view });

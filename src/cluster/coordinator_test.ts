@@ -68,6 +68,10 @@ Deno.test("with decide-alone a proxy that is cut off leads alone, and joins agai
   await members.pass(2_000);
   assertEquals(p1.coordinator.report().role, "leads");
   assert(!members.etcd.keys.has("decision"));
+  assertEquals(p1.events.map(({ type }) => type), [
+    ...["lead.taken", "coordinator.lost", "lead.lost", "coordinator.ignored"],
+    ...["coordinator.reached", "lead.taken"],
+  ]);
 });
 
 Deno.test("a decision is stored once, with a fence that grows, and only by the proxy that leads", async () => {

@@ -50,3 +50,38 @@ testWithPrograms(
     assert(epochs.every((epoch, index) => index === 0 || epoch > epochs[index - 1]!));
   },
 );
+
+testWithPrograms(
+  "with decide-alone, HTTP proxies without etcd decide each for itself, and agree again when it is back",
+  [
+    ...ETCD === undefined ? ["etcd"] : [],
+  ],
+  async () => {
+    await using etcd = await EtcdCluster.start(1);
+    await using primary = await WebUpstream.start("primary");
+    await using backup = await WebUpstream.start("backup");
+    const flags = {
+      ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "5s" },
+      ...{ "without-coordinator": "decide-alone", "failback": "never" },
+    };
+    const options = { primary, backups: [backup], flags };
+    await using one = await startWebProxy(options);
+    await using other = await startWebProxy(options, "decision.followed");
+    await etcd.members[0]!.kill();
+    for (const proxy of [one, other]) {
+      await proxy.event("coordinator.lost");
+      await proxy.event("coordinator.ignored");
+      await serves(proxy, "primary");
+    }
+    await primary.kill();
+    for (const proxy of [one, other]) await serves(proxy, "backup");
+    etcd.members[0]!.start();
+    const reached = await Promise.all(
+      [one, other].map((proxy) => proxy.event("coordinator.reached")),
+    );
+    await Promise.any(
+      [one, other].map((proxy, index) => proxy.event("lead.taken", {}, reached[index])),
+    );
+    for (const proxy of [one, other]) await serves(proxy, "backup");
+  },
+);
