@@ -137,6 +137,11 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
         /^(net\/deno\/bind|net\/linux\/bind|gateway\/tls\/listen_tls|linux\/self_examination)\.ts$/,
       why: "one way to listen for each kind of sockets; TLS listeners are Deno's",
     },
+    {
+      what: /\bcrypto\.subtle\b/,
+      where: /^(admin|databases)\//,
+      why: "it answers by Deno's event loop, which a data-plane thread sees only in a while",
+    },
     { what: /\bconsole\./, where: /^main\.ts$/, why: "everything else publishes events" },
   ];
 

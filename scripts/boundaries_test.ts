@@ -37,6 +37,7 @@ Deno.test("clocks, the environment and connections may be used only in their roo
   assertMatch(one("admin/x.ts", "await listener.accept();\n")[0]!, /one accept loop/);
   assertMatch(one("control/x.ts", "libc.listen(address, options);\n")[0]!, /one way to listen/);
   assertEquals(one("relay/x.ts", "// Date.now would jump\n/* setTimeout */\n"), []);
+  assertMatch(one("http2/x.ts", "await crypto.subtle.digest(a, b);\n")[0]!, /event loop/);
   assertEquals(one("base/clock.ts", "Date.now();\n"), []);
 });
 

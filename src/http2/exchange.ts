@@ -249,12 +249,16 @@ export class StreamExchange implements StreamOwner {
   }
 
   /** Answers an extended CONNECT with the 101 that `respond` began, and resolves with its tunnel. */
-  async upgrade(): Promise<Conn> {
+  upgrade(): Promise<Conn> {
     if (this.#status !== 101) throw new TypeError("Cannot upgrade without a 101");
     this.#out.endHead();
-    const conn = await upgradeStream(this.#stream, this.#out);
-    this.#started = this.#finished = true;
-    return conn;
+    try {
+      const conn = upgradeStream(this.#stream, this.#out);
+      this.#started = this.#finished = true;
+      return Promise.resolve(conn);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Resets the stream, so that the client sees that the response is incomplete. */

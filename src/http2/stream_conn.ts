@@ -5,6 +5,7 @@ import { parseResponseHead } from "../http1/head.ts";
 import type { HeadWriter } from "../http1/head_writer.ts";
 import type { Conn } from "../net/conn.ts";
 import { ERROR } from "./frames.ts";
+import { sha1 } from "./sha1.ts";
 import type { Stream } from "./stream.ts";
 
 /** RFC 6455 section 1.3. */
@@ -14,23 +15,23 @@ const EMPTY = new Uint8Array(0);
 
 /**
  * Answers an extended CONNECT with 200 in place of the 101 in `head`, whose `Sec-WebSocket-Accept` is checked here,
- * since the key was ours. Rejects with a Fault.
+ * since the key was ours. Throws a Fault.
  */
-export async function upgradeStream(stream: Stream, head: HeadWriter): Promise<Conn> {
+export function upgradeStream(stream: Stream, head: HeadWriter): Conn {
   const key = stream.fields.webSocketKey;
   if (key === undefined) throw new Fault("notImplemented", "upgrade over HTTP/2");
   const parsed = parseResponseHead(head.bytes, 0, head.length, LIMITS);
   if (parsed === undefined || parsed instanceof Fault) throw parsed ?? new Fault("badResponse");
   const accept = parsed.fields.get("sec-websocket-accept");
-  if (accept !== await acceptOf(key)) throw new Fault("badResponse", "bad Sec-WebSocket-Accept");
+  if (accept !== acceptOf(key)) throw new Fault("badResponse", "bad Sec-WebSocket-Accept");
   stream.sendHead(head, { isLast: false, status: 200, without: "sec-websocket-accept" });
   return new StreamConn(stream);
 }
 
 /** What the upstream must answer to this key, RFC 6455 section 4.2.2. */
-async function acceptOf(key: string): Promise<string> {
-  const hash = await crypto.subtle.digest("SHA-1", new TextEncoder().encode(key + HANDSHAKE_ID));
-  return btoa(String.fromCharCode(...new Uint8Array(hash)));
+function acceptOf(key: string): string {
+  const hash = sha1(new TextEncoder().encode(key + HANDSHAKE_ID));
+  return btoa(String.fromCharCode(...hash));
 }
 
 /** The tunnel on one stream. */
