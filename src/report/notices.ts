@@ -37,7 +37,8 @@ export interface Notice {
     | "outage"
     | "trigger_failed"
     | "stale_primary"
-    | "config_refused";
+    | "config_refused"
+    | "coordinator_lost";
   /** Empty for what concerns the whole process. */
   readonly service: string;
   /** Milliseconds since 1970. */
@@ -89,6 +90,8 @@ export class Notices {
   readonly #services: Map<string, ServiceRecord>;
   readonly #counts: (service: string) => ClientCounts;
   readonly #recordOf: (service: string) => string | undefined;
+  /** The services whose coordinator cannot be reached. */
+  readonly #lost = new Set<string>();
 
   /**
    * `primaries`: the primary upstream of each service, by the service's name. `counts` reads the present
@@ -118,6 +121,7 @@ export class Notices {
   /** A service is gone. */
   removeService(name: string): void {
     this.#services.delete(name);
+    this.#lost.delete(name);
   }
 
   /** Takes one event; returns the notice to send, if any. */
@@ -147,6 +151,13 @@ export class Notices {
         return this.#takeBarred(service, stamped, event);
       case "service.continued":
         return this.#takeRestart(service, stamped, event);
+      case "decision.followed":
+        return this.#takeFollowed(service, stamped, event);
+      case "coordinator.lost":
+        return this.#takeLost(service, stamped, event);
+      case "coordinator.reached":
+        this.#lost.delete(stamped.service);
+        return undefined;
       default:
         return undefined;
     }
@@ -169,16 +180,7 @@ export class Notices {
     stamped: Stamped,
     { to, reason }: EventOf<"promotion.flawed">,
   ): Notice {
-    const { time, service: name } = stamped;
-    const began = service.incident ??
-      {
-        startedAt: time,
-        reason,
-        counts: this.#counts(name),
-        lostAt: undefined,
-        isOutageReported: false,
-      };
-    return this.#notice(stamped, began, {
+    return this.#notice(stamped, service.incident ?? this.#begin(stamped, reason), {
       kind: "trigger_failed",
       from: service.active === to ? undefined : service.active,
       to,
@@ -195,10 +197,7 @@ export class Notices {
     { upstream, kind, reason }: EventOf<"upstream.barred">,
   ): Notice | undefined {
     if (!STALE_KINDS.has(kind)) return undefined;
-    const { time, service: name } = stamped;
-    const began = { startedAt: time, reason, counts: this.#counts(name) };
-    const none = { lostAt: undefined, isOutageReported: false };
-    return this.#notice(stamped, service.incident ?? { ...began, ...none }, {
+    return this.#notice(stamped, service.incident ?? this.#begin(stamped, reason), {
       kind: "stale_primary",
       from: undefined,
       to: service.active,
@@ -208,20 +207,48 @@ export class Notices {
     });
   }
 
+  /** The proxy that has decided it tells people of the move; here it only counts for later notices. */
+  #takeFollowed(
+    service: ServiceRecord,
+    stamped: Stamped,
+    { to, tookMs, reason }: EventOf<"decision.followed">,
+  ): undefined {
+    service.active = to;
+    service.incident = undefined;
+    if (to !== service.primary) this.#open(service, stamped, stamped.time - tookMs, reason);
+  }
+
+  /** All services have the same coordinator, so the first one that loses it speaks for all. */
+  #takeLost(
+    service: ServiceRecord,
+    stamped: Stamped,
+    { reason }: EventOf<"coordinator.lost">,
+  ): Notice | undefined {
+    const isFirst = this.#lost.size === 0;
+    this.#lost.add(stamped.service);
+    if (!isFirst) return undefined;
+    return this.#notice(stamped, service.incident ?? this.#begin(stamped, reason), {
+      kind: "coordinator_lost",
+      from: undefined,
+      to: service.active,
+      reason,
+      interruptedMs: 0,
+      finished: service.incident === undefined,
+    });
+  }
+
   #open(
     service: ServiceRecord,
-    { service: name }: Stamped,
+    stamped: Stamped,
     startedAt: number,
     reason: string,
   ): NoticeIncident {
-    service.incident ??= {
-      startedAt,
-      reason,
-      counts: this.#counts(name),
-      lostAt: undefined,
-      isOutageReported: false,
-    };
-    return service.incident;
+    return service.incident ??= this.#begin(stamped, reason, startedAt);
+  }
+
+  #begin({ time, service }: Stamped, reason: string, startedAt = time): NoticeIncident {
+    const counts = this.#counts(service);
+    return { startedAt, reason, counts, lostAt: undefined, isOutageReported: false };
   }
 
   #takeNobody(
@@ -338,6 +365,10 @@ export function noticeSentence(notice: Notice): string {
     ? `no service${from === undefined ? "" : ` since ${from} failed`}`
     : kind === "trigger_failed"
     ? `serving ${to}, trigger failed`
+    : kind === "coordinator_lost"
+    ? `${
+      to === undefined ? "" : `${to} serves on, and `
+    }NOTHING IS PROMOTED, etcd cannot be reached`
     : kind === "stale_primary"
     ? `${to === undefined ? "" : `${to} serves, and `}another server takes writes`
     : `${kind}${from === undefined || from === to ? "" : ` from ${from}`} to ${to}`;

@@ -1,4 +1,4 @@
-import { assertEquals, assertObjectMatch } from "@std/assert";
+import { assert, assertEquals, assertObjectMatch } from "@std/assert";
 import type { Event, MoveKind } from "../events/events.ts";
 import { type ClientCounts, type Notice, Notices, noticeSentence } from "./notices.ts";
 
@@ -241,4 +241,35 @@ Deno.test("a second server that takes writes is reported, and another bar is not
     ),
     true,
   );
+});
+
+Deno.test("a coordinator that is lost is reported once, until it was reached again", () => {
+  const fixture = new Fixture();
+  const tell = (second: number, type: "coordinator.lost" | "coordinator.reached") =>
+    type === "coordinator.lost"
+      ? fixture.event(second, { type, reason: "no answer in time" })
+      : fixture.event(second, { type, lostMs: 1_000 });
+  const followed = { to: "a", epoch: 1, move: "start", by: "p1", reason: "it works" } as const;
+  fixture.event(0, { type: "decision.followed", ...followed, tookMs: 5 });
+  const notice = tell(5, "coordinator.lost")!;
+  assertObjectMatch(notice, { kind: "coordinator_lost", to: "a", incident: { finished: true } });
+  assert(
+    noticeSentence(notice).startsWith(
+      "[shop] a serves on, and NOTHING IS PROMOTED, etcd cannot be reached: no answer in time.",
+    ),
+  );
+  assertEquals(tell(6, "coordinator.lost"), undefined);
+  assertEquals(tell(7, "coordinator.reached"), undefined);
+  assert(tell(8, "coordinator.lost") !== undefined);
+});
+
+Deno.test("what another proxy has decided counts for later notices, and is told by that one", () => {
+  const fixture = new Fixture();
+  const followed = (second: number, to: string) =>
+    fixture.event(second, {
+      type: "decision.followed",
+      ...{ to, epoch: 1, move: "failover", by: "p1", reason: "a is down", tookMs: 5 } as const,
+    });
+  assertEquals([followed(0, "a"), followed(60, "b")], [undefined, undefined]);
+  assertObjectMatch(fixture.moved(120, "failback", "a")!, { kind: "recovery", from: "b", to: "a" });
 });
