@@ -178,7 +178,7 @@ function upstreamReport(
 function serverReport(view: ServiceView, state: State, name: string): Json {
   const report = state.health.get(name)?.server;
   if (report === undefined) return { server: null, barred: null };
-  const { role, reason, phase, readOnly } = report;
+  const { role, reason, phase, readOnly, source } = report;
   const { bytes, seconds } = lagOf(state, name);
   const bar = barIn(view, name);
   return {
@@ -186,6 +186,7 @@ function serverReport(view: ServiceView, state: State, name: string): Json {
       ...{ role, reason: reason ?? null, phase, read_only: readOnly ?? null },
       lag_bytes: bytes ?? null,
       lag_seconds: seconds ?? null,
+      source: source ?? null,
     },
     barred: bar === undefined ? null : { kind: bar.kind, reason: bar.reason },
   };

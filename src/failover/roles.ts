@@ -8,12 +8,13 @@
  *   standby now, or is gone. It is not if both were seen as primaries and the one chosen last is gone since, or if
  *   nobody knows what it was while the one chosen last went on: what that one acknowledged would be lost.
  * - A standby may be chosen if somebody makes it the primary, if its lag allows that, and if no primary may be
- *   chosen.
+ *   chosen. It may not if it copies a listed server that is not the one chosen last, such as a stale primary.
  * - Before the first choice only the primary may be chosen, and none of two.
  * - A server whose role is unknown may be chosen, but not in the place of a known primary.
  *
  * All this is derived from the last answers; only the standbys since the last choice are part of the state.
  */
+import { type Address, formatAddress } from "../base/address.ts";
 import { formatBytes } from "../base/bytes.ts";
 import { formatDuration } from "../base/duration.ts";
 import { unfinishedOf } from "./memory.ts";
@@ -37,8 +38,8 @@ export interface Bar {
   /**
    * `rival`: it was a standby since the last choice, and a primary while the one chosen then was one too.
    * `demoted`: it is active, and a standby. `orphan`: a standby that nobody was chosen before. `follows`: another
-   * server is the primary. `waits`: a standby that somebody else may promote. `ambiguous`: one of two primaries
-   * before the first choice.
+   * server is the primary. `strayed`: a standby that copies another server than the one chosen last. `waits`: a standby
+   * that somebody else may promote. `ambiguous`: one of two primaries before the first choice.
    */
   readonly kind:
     | "starting"
@@ -50,6 +51,7 @@ export interface Bar {
     | "demoted"
     | "orphan"
     | "follows"
+    | "strayed"
     | "lag"
     | "waits";
   /** For a person; a part of a sentence. */
@@ -144,7 +146,46 @@ function barOfStandby(state: State, roles: RolePolicy, name: string): Bar | unde
     const reason = "it is a standby, and no other server was chosen that it could take over from";
     return { kind: "orphan", reason };
   }
+  const stray = strayedTo(state, name, chosen);
+  if (stray !== undefined) {
+    return { kind: "strayed", reason: `it copies ${stray}, and ${chosen} was chosen last` };
+  }
   return followed(state, name) ?? barOfLag(lagOf(state, name), roles.maxLag);
+}
+
+/**
+ * The listed server that a standby copies, over other standbys or directly, if that is neither `chosen` nor was seen as
+ * a standby since the choice: what `chosen` has acknowledged is not there. Undefined also if nobody knows.
+ */
+function strayedTo(state: State, name: string, chosen: string): string | undefined {
+  let at = name;
+  for (let links = 0; links < state.upstreams.length; links++) {
+    const source = reportOf(state, at)?.source;
+    const next = source === undefined ? undefined : upstreamAt(state, at, source);
+    if (next === undefined || next === chosen || next === name) return undefined;
+    const isStandby = reportOf(state, next)?.role === "standby" ||
+      state.standbys.get(next) === "standby";
+    if (!isStandby) return next;
+    at = next;
+  }
+}
+
+/**
+ * The upstream of the list that the server `name` calls `source`; undefined if it is none, or is written in another way
+ * there. `127.0.0.1` is a server's own machine: it is the same one here only where `name` is listed with it as well.
+ */
+function upstreamAt({ upstreams }: State, name: string, source: string): string | undefined {
+  const isIt = (text: string) => text.toLowerCase() === source;
+  const own = upstreams.find((each) => each.name === name)!.address;
+  if (LOOPBACK.test(source) && !(own.kind === "tcp" && source.startsWith(hostOf(own)))) return;
+  return upstreams.find(({ name, address }) => isIt(name) || isIt(formatAddress(address)))?.name;
+}
+
+const LOOPBACK = /^(127\.|\[::1\]|localhost:)/;
+
+/** As it stands before the port, which follows a colon. */
+function hostOf(address: Address & { kind: "tcp" }): string {
+  return formatAddress(address).replace(/\d+$/, "").toLowerCase();
 }
 
 /** Traffic may return to it if the promotion of another one fails. */
@@ -240,6 +281,8 @@ function barOfLag({ bytes, seconds }: Lag, most: MaxLag | undefined): Bar | unde
  */
 export function mayOverrule(state: State, { kind }: Bar): boolean {
   const active = activeOf(state)?.upstream.name;
-  const isOpen = kind === "stale" || kind === "rival" || kind === "ambiguous" || kind === "orphan";
+  const isOpen = kind === "stale" || kind === "rival" || kind === "ambiguous" ||
+    kind === "orphan" ||
+    kind === "strayed";
   return isOpen && (active === undefined || !takesWrites(state, active));
 }

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { parseAddress } from "../base/address.ts";
 import { unknownHealth } from "./health.ts";
 import { barOf, lagOf, mayOverrule, newPrimary, type RolePolicy, takesWrites } from "./roles.ts";
 import type { ServerReport } from "./server_report.ts";
@@ -150,4 +151,62 @@ Deno.test("an operator may say which primary is right, unless one serves", () =>
   const behind = withReports(lost, PRIMARY, STANDBY);
   assertEquals(mayOverrule(behind, barOf(behind, rules, "b")!), false);
   assertEquals([takesWrites(both, "a"), takesWrites(behind, "b")], [true, false]);
+});
+
+/** Three servers at addresses, of which `chosen` was chosen last. */
+function three(
+  names: readonly [string, string, string],
+  reports: readonly (ServerReport | undefined)[],
+  more: Partial<State> = {},
+): State {
+  const upstreams = names.map((name, rank) => {
+    const address = parseAddress(name);
+    if (!("kind" in address)) throw new Error(`${name} is no address`);
+    return { name, rank, address };
+  });
+  const health = new Map(names.map((name, at) => {
+    const server = reports[at];
+    const answer = { tookMs: 1, reason: "" };
+    const last = server === undefined
+      ? { ...answer, passed: false, evidence: "refused" as const }
+      : { ...answer, passed: true, evidence: "passed" as const, server };
+    return [name, { ...unknownHealth(0), last, server }] as const;
+  }));
+  return { ...lost, upstreams, health, lastChosen: names[0], ...more };
+}
+
+Deno.test("a standby that copies another server than the one chosen last may not be chosen", () => {
+  const names = ["db1:1", "DB2:1", "db3:1"] as const;
+  const kindOf = (state: State) => barOf(state, policy(), names[2])?.kind ?? "-";
+  const copies = (source: string) => ({ ...STANDBY, source });
+  const stale = three(names, [DOWN, PRIMARY, copies("db2:1")]);
+  assertEquals(barOf(stale, policy(), names[2]), {
+    kind: "strayed",
+    reason: "it copies DB2:1, and db1:1 was chosen last",
+  });
+  assertEquals(mayOverrule(stale, { kind: "strayed", reason: "" }), true);
+  // Whether that one still lives or not.
+  assertEquals(kindOf(three(names, [DOWN, DOWN, copies("db2:1")])), "strayed");
+  // The one chosen last, or one that is not in the list, or nobody knows.
+  assertEquals(kindOf(three(names, [DOWN, DOWN, copies("db1:1")])), "-");
+  assertEquals(kindOf(three(names, [DOWN, DOWN, copies("10.0.0.7:1")])), "-");
+  assertEquals(kindOf(three(names, [DOWN, DOWN, STANDBY])), "-");
+});
+
+Deno.test("a standby may copy another standby, if that does not copy a stray one", () => {
+  const names = ["db1:1", "db2:1", "db3:1"] as const;
+  const kindOf = (state: State) => barOf(state, policy(), names[2])?.kind ?? "-";
+  const copies = (source: string) => ({ ...STANDBY, source });
+  assertEquals(kindOf(three(names, [DOWN, copies("db1:1"), copies("db2:1")])), "-");
+  assertEquals(kindOf(three(names, [DOWN, copies("db3:1"), copies("db2:1")])), "-");
+  const standbys = new Map([["db2:1", "standby" as const]]);
+  assertEquals(kindOf(three(names, [DOWN, DOWN, copies("db2:1")], { standbys })), "-");
+});
+
+Deno.test("the loopback address of another machine is no server of the list", () => {
+  const copies = (source: string) => ({ ...STANDBY, source });
+  const kindOf = (names: readonly [string, string, string]) =>
+    barOf(three(names, [DOWN, PRIMARY, copies("127.0.0.1:2")]), policy(), names[2])?.kind ?? "-";
+  assertEquals(kindOf(["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]), "strayed");
+  assertEquals(kindOf(["127.0.0.1:1", "127.0.0.1:2", "10.0.0.3:3"]), "-");
 });

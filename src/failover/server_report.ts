@@ -24,4 +24,9 @@ export interface ServerReport {
    * keeps when it is promoted. Only numbers of the same primary and its standbys are compared.
    */
   readonly position?: number;
+  /**
+   * Which server a standby copies, as `HOST:PORT` in the words of its own configuration, which need not be those of
+   * the operator's list; undefined if it does not say so, or has no connection to it.
+   */
+  readonly source?: string;
 }

@@ -49,6 +49,7 @@ mysqlTest(
     assertEquals((await first.says("primary")).readOnly, false);
     const caughtUp = await second.until(({ lagSeconds }) => lagSeconds === 0);
     assertEquals([caughtUp.role, caughtUp.readOnly, caughtUp.lagBytes], ["standby", true, 0]);
+    assertEquals(caughtUp.source, source.name);
 
     await replica.sql("stop slave sql_thread");
     await source.sql(

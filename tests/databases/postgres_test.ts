@@ -58,6 +58,7 @@ postgresTest(
     const { position } = await first.says("primary");
     const report = await second.until((report) => report.position! >= position!);
     assertEquals([report.role, report.readOnly, report.lagBytes], ["standby", true, 0]);
+    assertEquals(report.source, primary.name);
     await second.until(({ lagSeconds }) => lagSeconds === 0);
   },
 );

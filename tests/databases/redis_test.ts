@@ -30,6 +30,7 @@ redisTest("a master and its replica say what they are, and how far they are", as
   const { position } = await first.says("primary");
   const report = await second.until((report) => report.position! >= position!);
   assertEquals([report.role, report.readOnly], ["standby", true]);
+  assertEquals(report.source, master.name);
   assert(report.lagSeconds! >= 0);
 
   // A frozen replica does not follow.

@@ -82,6 +82,60 @@ scenario(
   REDIS_NEEDS,
 );
 
+/** The same with a second replica of the master, which has died, so that the first one was promoted. */
+async function orphaned(relay: Flags) {
+  await using stack = new AsyncDisposableStack();
+  const [folder, other] = [stack.use(await Folder.make()), stack.use(await Folder.make())];
+  const master = stack.use(await Redis.make(folder.path));
+  const replica = stack.use(await Redis.replica(folder.path, master));
+  const second = stack.use(await Redis.replica(other.path, master));
+  const proxy = stack.use(
+    await startProxy({
+      upstreams: [master, replica, second],
+      flags: { ...REDIS, ...relay, promote: "on" },
+    }),
+  );
+  for (const { name } of [replica, second]) {
+    await proxy.event("server.roleChanged", { upstream: name, role: "standby" });
+  }
+  await master.kill();
+  await proxy.event("promotion.finished", { move: "failover", to: replica.name });
+  // It has lost its master, and gets nothing that clients write from now on.
+  const barred = await proxy.event("upstream.barred", { upstream: second.name, kind: "strayed" });
+  assertEquals(barred.reason, `it copies ${master.name}, and ${replica.name} was chosen last`);
+  const owned = stack.move();
+  return { replica, second, proxy, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+scenario(
+  "a replica of the old master is not promoted when the new one dies",
+  async (relay) => {
+    await using scene = await orphaned(relay);
+    const { replica, second, proxy } = scene;
+    await replica.kill();
+    await proxy.event("selection.failed", { message: /it copies/ });
+    assertEquals(proxy.events("server.promoted", { upstream: second.name }), []);
+  },
+  REDIS_NEEDS,
+);
+
+scenario(
+  "a replica that was made one of the new master is promoted when that dies",
+  async (relay) => {
+    await using scene = await orphaned(relay);
+    const { replica, second, proxy } = scene;
+    assertEquals(await write(proxy.address, "two"), "OK");
+    await second.command("replicaof", "127.0.0.1", String(replica.port));
+    await proxy.event("upstream.allowed", { upstream: second.name });
+    while (await second.command("get", "key") !== "two");
+    await replica.kill();
+    await proxy.event("server.promoted", { upstream: second.name });
+    await proxy.event("promotion.finished", { move: "failover", to: second.name });
+    assertEquals(await write(proxy.address, "three"), "OK");
+  },
+  REDIS_NEEDS,
+);
+
 testWithPrograms("--max-lag excludes a replica that is too far behind", REDIS_NEEDS, async () => {
   await using scene = await pair({ "promote": "on", "max-lag": "1KB" });
   const { master, replica, proxy } = scene;

@@ -3,6 +3,7 @@ import { Fault } from "../../base/fault.ts";
 import type { Conversation } from "../conversation.ts";
 import { Cursor } from "../cursor.ts";
 import type { ServerReport } from "../../failover/server_report.ts";
+import { sourceOf } from "../source.ts";
 import {
   KIND,
   type MysqlComplaint,
@@ -92,20 +93,19 @@ export function mysqlReport(variables: Row, sources: readonly Row[] | undefined)
   const [source] = sources ?? [];
   if (!readOnly) {
     // The convention of this world: who takes writes is the primary, though two may replicate from each other.
-    const from = source === undefined ? undefined : sourceOf(source);
+    const from = source === undefined ? undefined : placeOf(source).join(":");
     const reason = from === undefined
       ? {}
       : { reason: `takes writes, and replicates from ${from}` };
     return { role: "primary", ...base, ...reason };
   }
   if (source === undefined) return { role: "standby", ...base };
-  return { role: "standby", ...base, ...lagOf(source) };
+  return { role: "standby", ...base, ...lagOf(source), ...sourceOf(...placeOf(source)) };
 }
 
-function sourceOf(row: Row): string {
-  return `${either(row, "source_host", "master_host")}:${
-    either(row, "source_port", "master_port")
-  }`;
+/** Host and port. */
+function placeOf(row: Row): [host: string | null, port: string | null] {
+  return [either(row, "source_host", "master_host"), either(row, "source_port", "master_port")];
 }
 
 function lagOf(row: Row): Pick<ServerReport, "lagBytes" | "lagSeconds" | "reason"> {

@@ -4,6 +4,7 @@ import type { ServerReport } from "../../failover/server_report.ts";
 import type { Conversation } from "../conversation.ts";
 import { PromotionRefused } from "../../health/server_probe.ts";
 import { NotReady } from "../server.ts";
+import { sourceOf } from "../source.ts";
 import {
   type Message,
   type PostgresComplaint,
@@ -16,12 +17,15 @@ import {
 const ANSWER_MESSAGES_MAX = 100;
 
 /**
- * One row of text: in recovery, read-only; then numbers of bytes: written or replayed up to, received up to, sent by
- * the primary up to; whether the primary is connected, and seconds since the last transaction that was replayed. Any
- * user may ask this; what the primary has sent is visible with the rights of `pg_read_all_stats` only.
+ * One row of text: in recovery, read-only; host and port of the primary; then numbers of bytes: written or replayed up
+ * to, received up to, sent by the primary up to; whether the primary is connected, and seconds since the last
+ * transaction that was replayed. Any user may ask this; which primary it is and what it has sent is visible with the
+ * rights of `pg_read_all_stats` only. Before version 11 there are no columns that name the primary, hence the JSON.
  */
 const QUESTION = `
 select pg_is_in_recovery()::int, current_setting('transaction_read_only'),
+  (select to_jsonb(w)->>'sender_host' from pg_stat_wal_receiver w),
+  (select to_jsonb(w)->>'sender_port' from pg_stat_wal_receiver w),
   case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - '0/0',
   pg_last_wal_receive_lsn() - '0/0',
   (select latest_end_lsn - '0/0' from pg_stat_wal_receiver),
@@ -87,7 +91,7 @@ export async function askPostgres(
 }
 
 function reportOf(row: (string | null)[]): ServerReport {
-  const [recovery, readOnly, ...numbers] = row;
+  const [recovery, readOnly, host, port, ...numbers] = row;
   const [here, received = here, sent, receivers, seconds] = numbers.map(numberOf);
   if ((recovery !== "0" && recovery !== "1") || numbers.length !== 5) {
     throw new Fault("badResponse", "an answer to another question");
@@ -108,6 +112,7 @@ function reportOf(row: (string | null)[]): ServerReport {
       ? {}
       : { lagBytes: Math.max(0, sent - position) },
     ...lagSeconds === undefined ? {} : { lagSeconds: Math.max(0, lagSeconds) },
+    ...sourceOf(host, port),
   };
 }
 

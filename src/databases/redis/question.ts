@@ -1,5 +1,6 @@
 /** What the replies to PING, ROLE and INFO replication say about a Redis or Valkey server. Pure. */
 import type { ServerReport } from "../../failover/server_report.ts";
+import { sourceOf } from "../source.ts";
 import { RedisError, type RedisReply } from "./resp.ts";
 
 /** The report that follows from the three replies. */
@@ -44,6 +45,7 @@ function standbyOf(facts: ReadonlyMap<string, string>): ServerReport {
     ...readOnly === undefined ? {} : { readOnly: readOnly === "1" },
     ...position === undefined ? {} : { position },
     ...lagSeconds < 0 ? {} : { lagSeconds },
+    ...sourceOf(facts.get("master_host"), facts.get("master_port")),
     ...isUp ? {} : { reason: "it has lost its master" },
   };
 }

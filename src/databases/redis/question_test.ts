@@ -33,6 +33,8 @@ Deno.test("a replica says how far it is, and how long its master was silent", ()
     9,
     "it has lost its master",
   ]);
+  const named = ["master_host:DB1", "master_port:6379"];
+  assertEquals(report(SLAVE, [...facts, ...down, ...named]).source, "db1:6379");
 });
 
 Deno.test("a replica without a whole copy of its master is starting", () => {
