@@ -59,8 +59,6 @@ export type Part =
 
 /** One request and its response. */
 export abstract class Exchange {
-  /** What was read of the body, and not yet returned. */
-  #text = "";
   #trailers: readonly string[] = [];
   #end: ExchangeEnd | undefined;
 
@@ -87,14 +85,14 @@ export abstract class Exchange {
 
   /** Reads the body until `mark` has come, or the end. Returns what was not returned before. */
   async readUntil(mark: string): Promise<string> {
-    while (!this.#text.includes(mark)) {
+    let text = "";
+    // What was searched already is searched again only where the mark may have begun.
+    for (let from = 0; !text.includes(mark, from);) {
       const bytes = await this.read();
       if (bytes === undefined) break;
-      // One character for each byte, which no TextDecoder does.
-      for (const byte of bytes) this.#text += String.fromCharCode(byte);
+      from = Math.max(0, text.length - mark.length);
+      text += textOf(bytes);
     }
-    const text = this.#text;
-    this.#text = "";
     return text;
   }
 
@@ -112,9 +110,8 @@ export abstract class Exchange {
   /** Reads the rest of the body. */
   async rest(): Promise<Pick<WholeAnswer, "body" | "trailers" | "end">> {
     let body = "";
-    for (let text = await this.readUntil("\0 never \0"); text !== "";) {
-      body += text;
-      text = await this.readUntil("\0 never \0");
+    for (let bytes = await this.read(); bytes !== undefined; bytes = await this.read()) {
+      body += textOf(bytes);
     }
     return { body, trailers: this.#trailers, end: this.#end! };
   }
@@ -146,6 +143,15 @@ export function headOf(status: number, reason: string, lines: readonly string[])
 /** The bytes of a part; each character of a text is a byte. */
 export function bytesOf(part: string | Uint8Array): Uint8Array {
   return typeof part === "string" ? Uint8Array.from(part, (c) => c.charCodeAt(0)) : part;
+}
+
+/** One character for each byte, which no TextDecoder gives. */
+function textOf(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 4_096) {
+    text += String.fromCharCode(...bytes.subarray(at, at + 4_096));
+  }
+  return text;
 }
 
 /** Writes all of it. */
