@@ -33,9 +33,12 @@ export class Gate implements Acceptee {
 /** The same sockets, at whose listeners nobody is accepted before `mayBegin` has resolved; at once if it is missing. */
 export function gated(sockets: Sockets, mayBegin: Promise<void> | undefined): Sockets {
   if (mayBegin === undefined) return sockets;
+  const { terminator } = sockets;
   return {
-    ...sockets,
+    dialer: (options) => sockets.dialer(options),
+    ...terminator === undefined ? {} : { terminator: terminator.bind(sockets) },
     listen: (address, acceptee, options) =>
       sockets.listen(address, new Gate(acceptee, mayBegin), options),
+    close: () => sockets.close(),
   };
 }

@@ -25,12 +25,21 @@ Deno.test("a gate has no room before it is opened, and is the server itself from
 
 Deno.test("gated sockets listen as ever, with a gate before those who accept", async () => {
   const acceptees: Acceptee[] = [];
-  const sockets = {
-    listen: (_: unknown, acceptee: Acceptee) => {
+  // An object of a class, whose methods are not its own.
+  class Fake {
+    #ended = 0;
+    listen(_: unknown, acceptee: Acceptee) {
       acceptees.push(acceptee);
       return Promise.resolve("in use");
-    },
-  } as unknown as Sockets;
+    }
+    dialer() {
+      return this.#ended;
+    }
+    close() {
+      return Promise.resolve(void this.#ended++);
+    }
+  }
+  const sockets = new Fake() as unknown as Sockets;
   const { promise, resolve } = Promise.withResolvers<void>();
   const server: Acceptee = {
     hasRoom: true,
@@ -46,4 +55,8 @@ Deno.test("gated sockets listen as ever, with a gate before those who accept", a
   resolve();
   await gate?.room();
   assertEquals(gate?.hasRoom, true);
+  const same = gated(sockets, promise);
+  await same.close();
+  const dialer: unknown = same.dialer({} as Parameters<Sockets["dialer"]>[0]);
+  assertEquals([dialer, "terminator" in same], [1, false]);
 });

@@ -114,9 +114,34 @@ async function database(relay: Flags, times: number, isKept: boolean) {
   return { took, served, failed };
 }
 
-async function main(): Promise<number> {
-  const args = parseArgs(Deno.args, { string: ["rate", "upgrades"] });
+const USAGE = `Usage: deno task upgrades [--rate N] [--upgrades N]
+
+  --rate N       new connections a second (default 1000)
+  --upgrades N   processes that take over, one after another, for each kind of load (default 10)`;
+
+/** What the arguments ask for; the exit code if they ask for nothing. */
+function readArguments(): { readonly rate: number; readonly times: number } | number {
+  let isWrong = false;
+  const args = parseArgs(Deno.args, {
+    string: ["rate", "upgrades"],
+    boolean: ["help"],
+    unknown: () => {
+      isWrong = true;
+      return false;
+    },
+  });
   const [rate, times] = [Number(args.rate ?? 1_000), Number(args.upgrades ?? 10)];
+  const isCount = (value: number) => Number.isSafeInteger(value) && value > 0;
+  isWrong ||= !isCount(rate) || !isCount(times);
+  if (!args.help && !isWrong) return { rate, times };
+  (isWrong ? console.error : console.log)(USAGE);
+  return isWrong ? 2 : 0;
+}
+
+async function main(): Promise<number> {
+  const wanted = readArguments();
+  if (typeof wanted === "number") return wanted;
+  const { rate, times } = wanted;
   let isBroken = false;
   const show = (what: string, { took, served, failed }: Findings & { took: number[] }) => {
     const sorted = took.toSorted((a, b) => a - b).map(Math.round);
