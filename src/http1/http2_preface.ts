@@ -3,10 +3,22 @@ import { Fault } from "../base/fault.ts";
 import type { Conn } from "../net/conn.ts";
 import type { BufferedConn } from "./buffered_conn.ts";
 
+/** Waits for a place for a connection beyond the limit: see `Server.waitForPlace`. */
+export type WaitForPlace = (onGone: (leave: () => void) => void) => Promise<boolean>;
+
 /** Serves the connections of another protocol. */
 export interface OtherProtocol {
-  /** Resolves when the connection has ended; `conn` gives first what was read. `isOverLimit`: it is beyond the limit. */
-  serve(conn: Conn, peer: string, isOverLimit: boolean): Promise<void>;
+  /**
+   * Resolves when the connection has ended; `conn` gives first what was read. One beyond the limit waits by
+   * `waitForPlace` when it has a request; the others have none.
+   */
+  serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace): Promise<void>;
+}
+
+/** A connection that may be beyond the limit. */
+export interface Placed {
+  /** True while it has no place. */
+  isOverLimit: boolean;
 }
 
 /** What the first line of the preface looks like to a parser of HTTP/1.1: a request whose version is not known. */
@@ -19,19 +31,23 @@ const BEGINNING = new TextEncoder().encode("PRI * HTTP/2.0");
 export async function servesHttp2(
   head: unknown,
   io: BufferedConn,
-  connection: {
-    readonly peer: string;
-    readonly isOverLimit: boolean;
-    isHandedOver: boolean;
+  connection: Placed & { readonly peer: string; isHandedOver: boolean },
+  server: {
+    readonly options: { readonly http2?: OtherProtocol };
+    waitForPlace(connection: Placed, ...how: Parameters<WaitForPlace>): ReturnType<WaitForPlace>;
   },
-  { options: { http2 } }: { readonly options: { readonly http2?: OtherProtocol } },
 ): Promise<boolean> {
+  const { http2 } = server.options;
   if (http2 === undefined || !(head instanceof Fault)) return false;
   const { input, received } = io;
   const { bytes, start, length } = input;
   if (length !== received || length < BEGINNING.length) return false;
   if (BEGINNING.some((byte, at) => bytes[start + at] !== byte)) return false;
   connection.isHandedOver = true;
-  await http2.serve(io, connection.peer, connection.isOverLimit);
+  await http2.serve(
+    io,
+    connection.peer,
+    connection.isOverLimit ? (onGone) => server.waitForPlace(connection, onGone) : undefined,
+  );
   return true;
 }

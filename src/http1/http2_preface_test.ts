@@ -4,6 +4,7 @@ import { ManualClock } from "../base/clock.ts";
 import { Deadlines } from "../net/deadlines.ts";
 import type { Conn } from "../net/conn.ts";
 import { type MakePair, onConns } from "../net/testing/fake_conn.ts";
+import type { WaitForPlace } from "./http2_preface.ts";
 import { Server } from "./server.ts";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -11,14 +12,14 @@ const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 function fixture(hasHttp2: boolean, pair: MakePair) {
   const passed: string[] = [];
   const http2 = {
-    async serve(conn: Conn, peer: string, isOverLimit: boolean) {
+    async serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace) {
       const buffer = new Uint8Array(100);
       let text = "";
       while (text.length < PREFACE.length) {
         const count = await conn.read(buffer);
         text += new TextDecoder().decode(buffer.subarray(0, count ?? 0));
       }
-      passed.push(`${text} of ${peer} ${isOverLimit}`);
+      passed.push(`${text} of ${peer} ${waitForPlace !== undefined}`);
       await conn.write(new TextEncoder().encode("served"));
     },
   };

@@ -17,7 +17,7 @@ import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
 import type { BufferedConnOptions } from "./buffered_conn.ts";
-import type { OtherProtocol } from "./http2_preface.ts";
+import type { OtherProtocol, Placed } from "./http2_preface.ts";
 import type { Exchange } from "./exchange.ts";
 import { reserveOf } from "./reserve.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./server_limits.ts";
@@ -77,7 +77,6 @@ const HEAD_MS = 2_000;
 const PASSED_AT_ONCE = 16;
 
 interface WaitingRequest {
-  readonly connection: ServerConnection;
   readonly since: number;
   readonly end: (hasPlace: boolean) => void;
 }
@@ -179,9 +178,7 @@ export class Server implements CoarseTimed {
   #serve(conn: Conn, peer: string): Promise<void> {
     this.accepted++;
     const connection = new ServerConnection(conn, peer, this);
-    if (this.#draining) this.options.semaphore?.acquireAnyway();
-    const hasPlace = this.#draining || (this.#waiting.length === 0 && this.makeRoom());
-    if (!hasPlace) this.#addOverLimit(connection);
+    this.#enter(connection);
     this.#connections.add(connection);
     return connection.run().then(() => this.#leave(connection), (error) => {
       connection.cut();
@@ -195,8 +192,7 @@ export class Server implements CoarseTimed {
    * is shared with other threads is taken then.
    */
   makeRoom(): boolean {
-    const { semaphore, others, deadlines } = this.options;
-    const { connectionsMax } = this.limits;
+    const { options: { semaphore, others, deadlines }, limits: { connectionsMax } } = this;
     const hasPlace = this.#takePlace();
     const count = hasPlace ? Math.min(this.#regular, connectionsMax - 1) : connectionsMax;
     this.#full.isReached(count, deadlines.now);
@@ -236,15 +232,10 @@ export class Server implements CoarseTimed {
    * Waits for a place for a connection beyond the limit that has a request; false if the request must be
    * refused. `onGone` receives the function to call if the client leaves meanwhile.
    */
-  waitForPlace(
-    connection: ServerConnection,
-    onGone: (leave: () => void) => void,
-  ): Promise<boolean> {
-    const { deadlines } = this.options;
+  waitForPlace(connection: Placed, onGone: (leave: () => void) => void): Promise<boolean> {
     return new Promise((resolve) => {
       const waiting: WaitingRequest = {
-        connection,
-        since: deadlines.now,
+        since: this.options.deadlines.now,
         end: (hasPlace) => {
           const at = this.#waiting.indexOf(waiting);
           if (at < 0) return;
@@ -260,17 +251,26 @@ export class Server implements CoarseTimed {
     });
   }
 
-  /** Must be called when there may be room again because a connection of `others` has ended. */
+  /** Must be called when there may be room again. */
   changed(): void {
     for (const resolve of this.#changes) resolve();
     this.#changes.clear();
   }
 
-  /** The same for one that had a place by `makeRoom`. */
-  otherLeft(): void {
-    this.options.semaphore?.release();
+  /** A connection that counts among the `others` has begun. Without a place, its requests wait by `waitForPlace`. */
+  otherEntered(): Placed {
+    const other = { isOverLimit: false };
+    this.#enter(other);
+    return other;
+  }
+
+  /** It has ended. */
+  otherLeft(other: Placed): void {
+    if (!other.isOverLimit) this.options.semaphore?.release();
+    this.#removeOverLimit(other);
     this.permitsChanged();
   }
+
   tick(now: number): void {
     while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
     const isCrowded = !this.hasRoom;
@@ -337,12 +337,15 @@ export class Server implements CoarseTimed {
     return semaphore?.acquired ?? this.#connections.size - this.#overLimit + (others?.count() ?? 0);
   }
 
-  #addOverLimit(connection: ServerConnection): void {
+  /** Gives a new connection a place if there is one; else it is beyond the limit. */
+  #enter(connection: Placed): void {
+    if (this.#draining) return this.options.semaphore?.acquireAnyway();
+    if (this.#waiting.length === 0 && this.makeRoom()) return;
     connection.isOverLimit = true;
     if (this.#overLimit++ === 0) this.options.deadlines.add(this);
   }
 
-  #removeOverLimit(connection: ServerConnection): void {
+  #removeOverLimit(connection: Placed): void {
     if (!connection.isOverLimit) return;
     connection.isOverLimit = false;
     if (--this.#overLimit === 0) this.options.deadlines.delete(this);
@@ -367,10 +370,8 @@ export class Server implements CoarseTimed {
   #lookForClosable(now: number): void {
     this.#lookedAt = now;
     const all = this.#connections.all().filter((one) => !one.isOverLimit);
-    const slow = all.filter((one) => isSlow(one, now));
-    const idle = all.filter((one) => isIdle(one, now));
-    slow.sort((a, b) => b.headSince - a.headSince);
-    idle.sort((a, b) => b.idleSince - a.idleSince);
+    const slow = all.filter((one) => isSlow(one, now)).sort((a, b) => b.headSince - a.headSince);
+    const idle = all.filter((one) => isIdle(one, now)).sort((a, b) => b.idleSince - a.idleSince);
     this.#closable = [...slow, ...idle];
   }
 

@@ -6,6 +6,7 @@ import type { Fault } from "../base/fault.ts";
 import type { Http2Rule } from "../base/http2_rules.ts";
 import { Slab } from "../base/slab.ts";
 import type { BufferedConnOptions } from "../http1/buffered_conn.ts";
+import type { WaitForPlace } from "../http1/http2_preface.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../http1/server_limits.ts";
 import type { Task } from "../http1/task.ts";
 import type { Conn } from "../net/conn.ts";
@@ -101,9 +102,9 @@ export class Http2Server {
     return this.#draining;
   }
 
-  /** Serves one connection until it ends. Owns `conn` from here. `isOverLimit`: it is beyond the limit. Never rejects. */
-  async serve(conn: Conn, peer: string, isOverLimit = false): Promise<void> {
-    const member = new Member(new Http2ServerConnection(conn, peer, this, isOverLimit));
+  /** Serves one connection until it ends. Owns `conn` from here. `waitForPlace`: see `OtherProtocol`. Never rejects. */
+  async serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace): Promise<void> {
+    const member = new Member(new Http2ServerConnection(conn, peer, this, waitForPlace));
     this.#connections.add(member);
     try {
       await member.connection.run();

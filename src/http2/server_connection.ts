@@ -8,6 +8,7 @@ import { BufferedConn, type BufferedConnEvents, type Filler } from "../http1/buf
 import { reasonOf } from "../http1/fetch_app.ts";
 import { HeadWriter } from "../http1/head_writer.ts";
 import { httpDate } from "../http1/http_date.ts";
+import type { WaitForPlace } from "../http1/http2_preface.ts";
 import { sendLocalReply } from "../http1/local_reply.ts";
 import type { ReadBuffer } from "../http1/read_buffer.ts";
 import { Task } from "../http1/task.ts";
@@ -40,7 +41,11 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   readonly #io: BufferedConn;
   readonly #peer: string;
   readonly #server: Http2Server;
-  readonly #isOverLimit: boolean;
+  /** Set while it is beyond the limit, and its requests wait. */
+  #waitForPlace: WaitForPlace | undefined;
+  #placing: Promise<boolean> | undefined;
+  /** Ends that wait. */
+  #leaveQueue: (() => void) | undefined;
   readonly #protocol: Http2Connection;
   /** The buffer that takes the place of the one that is being sent, once there was one. */
   #spare: FrameWriter | undefined;
@@ -63,11 +68,16 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   #lingerBy = Infinity;
   readonly #end = Promise.withResolvers<void>();
 
-  constructor(conn: Conn, peer: string, server: Http2Server, isOverLimit: boolean) {
+  constructor(
+    conn: Conn,
+    peer: string,
+    server: Http2Server,
+    waitForPlace: WaitForPlace | undefined,
+  ) {
     const { deadlines, limits, connOptions, settings } = server;
     this.#server = server;
     this.#peer = peer;
-    this.#isOverLimit = isOverLimit;
+    this.#waitForPlace = waitForPlace;
     this.#io = new BufferedConn(conn, connOptions, this);
     this.#protocol = new Http2Connection(settings, this);
     this.idleSince = deadlines.now;
@@ -191,8 +201,9 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     const exchange = new StreamExchange(stream, head!, this.#peer);
     let work: Promise<void> | Task;
     try {
-      if (this.#isOverLimit && !this.#server.isReserved(head!.path)) throw new Fault("tooManyHeld");
-      work = this.#server.handler(exchange);
+      const { handler, isReserved } = this.#server;
+      const mustWait = this.#waitForPlace !== undefined && !isReserved(head!.path);
+      work = mustWait ? this.#handleLater(exchange) : handler(exchange);
     } catch (error) {
       return this.#ended(stream, exchange, error);
     }
@@ -204,6 +215,17 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
         (error) => this.#ended(stream, exchange, error),
       );
     }
+  }
+
+  /** Handles a request of a connection beyond the limit as soon as there is a place. All of its requests wait together. */
+  async #handleLater(exchange: StreamExchange): Promise<void> {
+    this.#placing ??= this.#waitForPlace!((leave) => this.#leaveQueue = leave);
+    const hasPlace = await this.#placing;
+    this.#placing = this.#leaveQueue = undefined;
+    if (!hasPlace) throw new Fault("tooManyHeld");
+    this.#waitForPlace = undefined;
+    if (exchange.gone !== undefined) throw exchange.gone;
+    await this.#server.handler(exchange);
   }
 
   #begun(): void {
@@ -348,6 +370,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   #over(fault: Fault): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#leaveQueue?.();
     this.#server.deadlines.delete(this);
     this.#protocol.fail(fault);
     this.#io.dispose();

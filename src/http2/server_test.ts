@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { onConns } from "../net/testing/fake_conn.ts";
 import type { StreamExchange } from "./exchange.ts";
+import { FLAG } from "./frames.ts";
 import { http2Fixture } from "./testing/server_fixture.ts";
 
 async function hello(exchange: StreamExchange): Promise<void> {
@@ -9,13 +10,57 @@ async function hello(exchange: StreamExchange): Promise<void> {
   await exchange.send(new TextEncoder().encode(`hello ${exchange.head.path}`));
 }
 
-onConns("a connection beyond the limit is served our own paths alone", async (pair) => {
+onConns("a connection beyond the limit is served our own paths, and others wait", async (pair) => {
   const { connect } = http2Fixture(hello, pair);
-  const { client } = await connect(undefined, true);
+  const answers: ((hasPlace: boolean) => void)[] = [];
+  const { client } = await connect(
+    undefined,
+    () => new Promise((resolve) => void answers.push(resolve)),
+  );
   await client.get(1, "/other");
-  assertEquals((await client.response()).lines[0], ":status: 503");
   await client.get(3, "/own");
   assertEquals((await client.response()).lines[0], ":status: 200");
+  answers[0]!(false);
+  assertEquals((await client.response()).lines[0], ":status: 503");
+  await client.get(5, "/other");
+  await client.get(7, "/other");
+  await client.get(9, "/own");
+  assertEquals((await client.response()).lines[0], ":status: 200");
+  // All of them wait for one place, and further ones need no other.
+  assertEquals(answers.length, 2);
+  answers[1]!(true);
+  const heads: string[] = [];
+  for (let ended = 0; ended < 2;) {
+    const { type, payload, flags } = (await client.next())!;
+    if (type === "headers") heads.push(client.blocks.lines(payload)![0]!);
+    if ((flags & FLAG.endStream) !== 0) ended++;
+  }
+  assertEquals(heads, [":status: 200", ":status: 200"]);
+  await client.get(11, "/other");
+  assertEquals((await client.response()).lines[0], ":status: 200");
+});
+
+onConns("a client beyond the limit that leaves gives up its wait", async (pair) => {
+  const { connect, errors, pass } = http2Fixture(hello, pair);
+  const gone = Promise.withResolvers<void>();
+  const { client, done } = await connect(
+    undefined,
+    (onGone) =>
+      new Promise((resolve) => {
+        onGone(() => {
+          resolve(false);
+          gone.resolve();
+        });
+      }),
+  );
+  await client.get(1, "/other");
+  await client.get(3, "/own");
+  await client.response();
+  client.conn.close();
+  await pass(60_000);
+  await gone.promise;
+  await done;
+  assertEquals(errors, []);
 });
 
 onConns("the connection that was idle for longest gives way", async (pair) => {

@@ -240,3 +240,34 @@ scenario(
     client.conn.close();
   },
 );
+
+scenario(
+  "over HTTP/2, connections at --max-connections give way if they are idle, and others wait if they are not",
+  async ({ relay }) => {
+    await using primary = await WebUpstream.start("primary");
+    const flags = { relay, h2c: true, "max-connections": "2" } as const;
+    await using proxy = await startWebProxy({ primary, flags });
+    const idle = [await clientOf(proxy), await clientOf(proxy)];
+    for (const client of idle) assertEquals((await answer(client.begin("GET", "/"))).status, 200);
+    for (let i = 0; i < 4; i++) {
+      assertEquals((await ask(proxy, "/__failover/health")).body, "OK");
+      assertEquals((await ask(proxy, "/")).body, "primary");
+    }
+    await proxy.event("limit.reached", { limit: "connections", max: 2 });
+    const busy: Exchange[] = [];
+    const clients = [await clientOf(proxy), await clientOf(proxy)];
+    for (const client of clients) {
+      busy.push(await client.begin("GET", "/wait"));
+      await primary.isWaiting();
+    }
+    for (const path of ["/__failover/health", "/__failover/state", "/__failover/metrics"]) {
+      assertEquals((await ask(proxy, path)).status, 200, path);
+    }
+    const waiting = ask(proxy, "/");
+    assertEquals((await ask(proxy, "/__failover/health")).body, "OK");
+    await primary.ask("/release");
+    assertEquals((await waiting).body, "primary");
+    for (const one of busy) assertEquals((await answer(one)).body, "primary");
+    for (const { conn } of [...idle, ...clients]) conn.close();
+  },
+);

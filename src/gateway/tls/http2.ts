@@ -2,6 +2,8 @@
 import type { Fault } from "../../base/fault.ts";
 import type { Http2Rule } from "../../base/http2_rules.ts";
 import { Http2Server } from "../../http2/server.ts";
+import type { WaitForPlace } from "../../http1/http2_preface.ts";
+import type { Server } from "../../http1/server.ts";
 import type { Conn } from "../../net/conn.ts";
 import type { Deadlines } from "../../net/deadlines.ts";
 import type { Serve } from "../downstream.ts";
@@ -21,6 +23,22 @@ export interface Http2Parts {
   readonly onFault: (fault: Fault, peer: string) => void;
   /** Called for all other errors; each has ended its exchange. */
   readonly onError: (error: unknown, peer: string) => void;
+}
+
+/** Serves a connection that has chosen HTTP/2 in its handshake, and that counts among the `others` of `server`. */
+export async function serveOther(
+  server: Pick<Server, "otherEntered" | "otherLeft" | "waitForPlace">,
+  http2: Pick<Http2, "serve">,
+  conn: Conn,
+  peer: string,
+): Promise<void> {
+  const place = server.otherEntered();
+  const wait: WaitForPlace = (onGone) => server.waitForPlace(place, onGone);
+  try {
+    await http2.serve(conn, peer, place.isOverLimit ? wait : undefined);
+  } finally {
+    server.otherLeft(place);
+  }
 }
 
 /** The HTTP/2 connections of one listener. */
@@ -49,9 +67,9 @@ export class Http2 {
     return { count: () => 0, giveWay: () => this.giveWay() };
   }
 
-  /** Serves one connection until it ends. Owns `conn` from here. `isOverLimit`: it is beyond the limit. */
-  serve(conn: Conn, peer: string, isOverLimit = false): Promise<void> {
-    return this.#server.serve(conn, peer, isOverLimit);
+  /** Serves one connection until it ends. Owns `conn` from here. `waitForPlace`: see `OtherProtocol`. */
+  serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace): Promise<void> {
+    return this.#server.serve(conn, peer, waitForPlace);
   }
 
   /** Closes the connection that has been idle for longest; false if there is none. */

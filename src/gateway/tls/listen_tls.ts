@@ -12,7 +12,7 @@ import { QueueEnd } from "../../net/deno/queue_end.ts";
 import type { ClientLimit } from "../../net/client_limit.ts";
 import type { Server } from "../../http1/server.ts";
 import type { Handshakes } from "../handshakes.ts";
-import type { Http2 } from "./http2.ts";
+import { type Http2, serveOther } from "./http2.ts";
 
 /** A certificate chain with its key, in PEM, and where they were read. */
 export interface TlsFiles {
@@ -230,7 +230,6 @@ export class TlsListener {
     }
     const wrapped = denoConn(conn);
     if (protocol !== "h2") return await server.serve(wrapped, peer);
-    await http2.serve(wrapped, peer, !server.makeRoom());
-    server.changed();
+    await serveOther(server, http2, wrapped, peer);
   }
 }

@@ -10,7 +10,7 @@ import type { ClientLimit } from "../../net/client_limit.ts";
 import type { Conn } from "../../net/conn.ts";
 import type { Acceptee, TlsHandshake, TlsTerminator } from "../../net/transport.ts";
 import { Handshakes } from "../handshakes.ts";
-import type { Http2 } from "./http2.ts";
+import { type Http2, serveOther } from "./http2.ts";
 
 /** The longest TLS handshake, in milliseconds, as all of these. */
 const HANDSHAKE_MS = 10_000;
@@ -116,10 +116,7 @@ export class TlsAcceptee implements Acceptee {
     const protocol = await this.#shakeHands(conn, peer);
     if (protocol === undefined) return await this.#dismiss(conn);
     if (protocol !== "h2") return await server.serve(conn, peer);
-    const hasPlace = server.makeRoom();
-    await http2.serve(conn, peer, !hasPlace);
-    if (hasPlace) server.otherLeft();
-    else server.changed();
+    await serveOther(server, http2, conn, peer);
   }
 
   /**

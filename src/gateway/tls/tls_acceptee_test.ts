@@ -34,11 +34,15 @@ function bench(options: { readonly connectionsMax?: number } = {}) {
     server: {
       hasRoom: true,
       serve: (_: Conn, peer: string) => (done.push(`http1 ${peer}`), Promise.resolve()),
-      makeRoom: () => true,
+      otherEntered: () => ({ isOverLimit: false }),
       otherLeft: () => done.push("left"),
     } as unknown as Server,
     http2: {
-      serve: (_, peer, isOver) => (done.push(`http2 ${peer} ${isOver}`), Promise.resolve()),
+      serve: (
+        _,
+        peer,
+        wait,
+      ) => (done.push(`http2 ${peer} ${wait !== undefined}`), Promise.resolve()),
       giveWay: () => false,
     },
     clientLimit: undefined,

@@ -1,6 +1,7 @@
 /** A server on fake connections, and a client that speaks frames. */
 import type { Bytes } from "../../base/bytes.ts";
 import { ManualClock } from "../../base/clock.ts";
+import type { WaitForPlace } from "../../http1/http2_preface.ts";
 import type { ServerLimits } from "../../http1/server_limits.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import { type FakeConn, type MakePair } from "../../net/testing/fake_conn.ts";
@@ -115,9 +116,9 @@ export function http2Fixture(
     onError: (error) => errors.push(error),
   });
   /** A new client that has sent the preface; `done` resolves when the server has ended with it. */
-  const connect = async (room?: number, isOverLimit = false) => {
+  const connect = async (room?: number, waitForPlace?: WaitForPlace) => {
     const [conn, end] = pair(room);
-    const done = server.serve(end, "192.0.2.7", isOverLimit);
+    const done = server.serve(end, "192.0.2.7", waitForPlace);
     const client = new FrameClient(conn);
     await client.send(opening());
     return { client, end, done };
