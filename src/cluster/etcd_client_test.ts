@@ -11,6 +11,7 @@ import { Folder } from "../../tests/harness/folder.ts";
 import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
 import { EtcdClient, type EtcdSettings } from "./etcd_client.ts";
 import { EtcdError } from "./etcd.ts";
+import { ScriptedEtcd } from "./testing/scripted_etcd.ts";
 
 const PREFIX = "/failover/v1/test/svc/";
 
@@ -19,53 +20,6 @@ function clientOf(endpoints: readonly string[], more: Partial<EtcdSettings> = {}
 }
 
 const HEADER = { cluster_id: "7", revision: "1", raft_term: "1" };
-
-/** A peer that answers as its script says, or closes the connection. */
-class ScriptedEtcd implements AsyncDisposable {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  readonly #script: (path: string, headers: Headers) => object | undefined;
-  readonly #work: Promise<void>;
-
-  constructor(script: (path: string, headers: Headers) => object | undefined) {
-    this.#script = script;
-    this.#work = this.#accept();
-  }
-
-  get endpoint(): string {
-    return `http://127.0.0.1:${this.#listener.addr.port}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
-    await this.#work;
-  }
-
-  async #accept(): Promise<void> {
-    try {
-      for await (const conn of this.#listener) await this.#answer(conn).finally(() => conn.close());
-    } catch {
-      // It is closed.
-    }
-  }
-
-  async #answer(conn: Deno.TcpConn): Promise<void> {
-    const buffer = new Uint8Array(10_000);
-    let text = "";
-    while (!/\r\n\r\n.*\}$/s.test(text)) {
-      const count = await conn.read(buffer);
-      if (count === null) return;
-      text += new TextDecoder().decode(buffer.subarray(0, count));
-    }
-    const [first = "", ...fields] = text.split("\r\n\r\n", 1)[0]!.split("\r\n");
-    const headers = new Headers(fields.map((line) => line.split(": ") as [string, string]));
-    const body = this.#script(first.split(" ")[1]!, headers);
-    if (body === undefined) return;
-    const json = JSON.stringify(body);
-    await conn.write(new TextEncoder().encode(
-      `HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: ${json.length}\r\n\r\n${json}`,
-    ));
-  }
-}
 
 /** Calls until it succeeds: a cluster that has lost a member elects first. */
 async function eventually<T>(what: string, call: () => Promise<T>): Promise<T> {
@@ -206,7 +160,7 @@ test("refuses the answers of another cluster, and those that are older than seen
   assertEquals(error.kind, "stale");
 });
 
-test("reports peers that reset, stall, talk without end, or are no etcd, in time", async () => {
+test("reports peers that reset, stall, talk without end, or are no etcd, in time and little memory", async () => {
   const manners: Record<string, (conn: Deno.TcpConn) => Promise<void>> = {
     resets: (conn) => Promise.resolve(conn.close()),
     stalls: async (conn) => {
@@ -216,6 +170,36 @@ test("reports peers that reset, stall, talk without end, or are no etcd, in time
       await conn.read(new Uint8Array(10_000));
       await conn.write(new TextEncoder().encode(
         "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
+      ));
+    },
+    "sends one byte": async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+      await conn.write(new TextEncoder().encode("H"));
+      await conn.read(new Uint8Array(1));
+    },
+    "sends one byte of its answer": async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+      await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"));
+      await conn.read(new Uint8Array(1));
+    },
+    "announces a gigabyte": async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+      await conn.write(
+        new TextEncoder().encode(`HTTP/1.1 200 OK\r\ncontent-length: ${1 << 30}\r\n\r\n`),
+      );
+      const part = new Uint8Array(1 << 20).fill(32);
+      for (let count = 0; count < 1_024; count++) await conn.write(part);
+    },
+    "has an endless header": async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+      await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n"));
+      const line = new TextEncoder().encode(`x: ${"y".repeat(60_000)}\r\n`);
+      for (let count = 0; count < 10_000; count++) await conn.write(line);
+    },
+    "sends elsewhere": async (conn) => {
+      await conn.read(new Uint8Array(10_000));
+      await conn.write(new TextEncoder().encode(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
       ));
     },
     "talks without end": async (conn) => {
@@ -235,8 +219,10 @@ test("reports peers that reset, stall, talk without end, or are no etcd, in time
       }
     })().catch(() => {});
     using client = clientOf([`http://127.0.0.1:${listener.addr.port}`]);
+    const before = Deno.memoryUsage().rss;
     const error = await assertRejects(() => client.read(), EtcdError);
     assertEquals(error.kind, "unreachable", manner);
+    assert(Deno.memoryUsage().rss - before < 200 << 20, manner);
     listener.close();
     await serving;
     for (const conn of conns) {
