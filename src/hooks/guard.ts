@@ -6,6 +6,10 @@
  * A deadline is a time of `/proc/uptime`, which all processes share and which counts while the machine is
  * suspended: a shell that starts too late, because this process was stopped in between, starts nothing.
  * On systems without that file a deadline is the time that is left, with a `+`.
+ *
+ * The watcher needs processes of its own, which the system may refuse at any time. Then the program ends at once, or at
+ * the deadline that is already watched: a later one is watched before that, and whoever cannot sleep acts as if the
+ * time were over.
  */
 import type { Clock } from "../base/clock.ts";
 import { inTime } from "../base/deadline.ts";
@@ -38,8 +42,8 @@ arm() {
   [ "$left" -gt 0 ] || kill -KILL 0
   fraction=$((left % 100 + 100))
   {
+    trap 'kill -0 "$$" && kill -KILL 0' EXIT
     sleep "$((left / 100)).\${fraction#1}" || sleep "$((left / 100))"
-    kill -0 "$$" && kill -KILL 0
   } &
   timer=$!
 }
@@ -49,11 +53,14 @@ left "$until"
 [ "$left" -gt 0 ] || exit ${TOO_LATE}
 exec 3<&0 </dev/null
 {
+  trap 'kill -KILL 0' EXIT
   arm "$until"
+  trap - EXIT
   while read -r until <&3; do
-    kill "$timer"
+    before=$timer
+    [ "$until" = over ] || arm "$until"
+    kill -KILL "$before"
     [ "$until" != over ] || exit 0
-    arm "$until"
   done
   wait
 } >/dev/null 2>&1 &

@@ -4,7 +4,8 @@ import { NEVER_ABORTED } from "../base/deadline.ts";
 import { Child, isAlive } from "../../tests/harness/child.ts";
 import { Folder } from "../../tests/harness/folder.ts";
 import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
-import { deadlineOf, GuardLine, uptimeOffset } from "./guard.ts";
+import { isInstalled } from "../../tests/harness/scenario.ts";
+import { deadlineOf, GUARDED, GuardLine, uptimeOffset } from "./guard.ts";
 import { Programs } from "./program.ts";
 
 const MAIN = new URL("../../tests/harness/guarded_main.ts", import.meta.url).pathname;
@@ -57,6 +58,33 @@ Deno.test("background processes of a guarded program stay when it has ended by i
   assert(isAlive(pid));
   Deno.kill(Number(pid), "SIGKILL");
 });
+
+// The program, the watcher and its timer are three processes, and `sleep` is the fourth.
+for (const most of [2, 3, 4, 5]) {
+  Deno.test({
+    name:
+      `a guarded program ends although its guard gets no process beyond the ${most} that there are`,
+    ignore: Deno.build.os !== "linux" || Deno.uid() !== 0 || !isInstalled("setpriv") ||
+      !isInstalled("prlimit"),
+    async fn() {
+      // Limits count the processes of a user, so this one has no others.
+      const user = 1_000_000 + Math.floor(Math.random() * 1e6);
+      const command = new Deno.Command("setpriv", {
+        args: [
+          ...[`--reuid=${user}`, "--clear-groups", "prlimit", `--nproc=${most}`],
+          ...["/bin/sh", ...GUARDED, "+100", "/bin/sleep", "100"],
+        ],
+        ...{ stdin: "piped", stdout: "null", stderr: "null", detached: true },
+      });
+      await using child = command.spawn();
+      const writer = child.stdin.getWriter();
+      await writer.write(new TextEncoder().encode("+300\n")).catch(() => {});
+      const { success } = await withTestDeadline("the program to end", child.status);
+      assertEquals(success, false);
+      await writer.close().catch(() => {});
+    },
+  });
+}
 
 for (const fault of ["SIGSTOP", "SIGKILL"] as const) {
   Deno.test(`a guarded program ends at its deadline although the proxy got ${fault}`, async () => {
