@@ -21,8 +21,12 @@ const VERIFIED = 0n;
 
 /** What a read of an empty buffer returns (BIO_s_mem(3)): 0 is the end, and by default there may be more. */
 const CTRL_SET_MEM_EOF_RETURN = 130;
-/** A buffer that had this many bytes is replaced when it is empty: it keeps the memory of the most that it ever had. */
+/**
+ * A buffer that had this many bytes is replaced when it is empty, since it keeps the memory of the most that it ever
+ * had; but not after as many as come in one piece of a long body, of which more may follow at once.
+ */
 const LARGE_BYTES = 4_096;
+const PIECE_BYTES = 32 * 1024;
 /**
  * A peer that sends more than this without a byte of data is refused, such as one that changes its keys again and
  * again. A record has up to 16 KB, and so have the tickets for later sessions.
@@ -55,6 +59,7 @@ export class TlsSession {
   /** What the peer has sent and OpenSSL has not read yet; freed with the connection. */
   #incoming: Pointer;
   #isLarge = false;
+  #isPiece = false;
   #isDrained = false;
   /** How much the peer has sent since its last data. */
   #withoutData = 0;
@@ -77,6 +82,7 @@ export class TlsSession {
     this.#isDrained = false;
     this.#withoutData += length;
     if (length > LARGE_BYTES) this.#isLarge = true;
+    this.#isPiece = length >= PIECE_BYTES;
     this.#owner.openSsl.crypto.BIO_write(this.#incoming, bytes, length);
   }
 
@@ -188,7 +194,7 @@ export class TlsSession {
     const error = openSsl.ssl.SSL_get_error(ssl, result);
     if (error === ERROR_WANT_READ) {
       this.#isDrained = true;
-      if (this.#isLarge) this.#shrink(ssl);
+      if (this.#isLarge && !this.#isPiece) this.#shrink(ssl);
       return -EAGAIN;
     }
     if (error === ERROR_WANT_WRITE) return -EAGAIN;
