@@ -47,7 +47,7 @@ export const SECTIONS: readonly Section[] = [
     { title: "HTTP, a new connection each: p99 at half of HAProxy's peak", unit: "×" },
   ]),
   work("https-small", HTTPS, secure50, "HTTPS small, kept connections", 0.9, 1.2),
-  work("https-connect", HTTPS, handshake50, "HTTPS, a full handshake for each request", 0.9, 1.2),
+  work("https-connect", HTTPS, handshake50, "HTTPS, a resumed session for each request", 0.9, 1.2),
   work("http2-small", HTTP2, http2Small, "HTTP/2 small, 20 connections, beside nginx", 0.5, 2),
   work("http2-haproxy", HTTPS, http2Small, "HTTP/2 small, 20 connections, beside HAProxy"),
   work("http2-body", HTTP2, http2Body, "HTTP/2, a body of 1 GB, beside nginx", 0.5, 2),

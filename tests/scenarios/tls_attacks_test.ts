@@ -5,6 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { keyUpdates } from "../../src/linux/testing/key_updates.ts";
 import { type TestTls, tlsTest } from "../gateway/certificate.ts";
+import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { TlsAttacker } from "../harness/tls_attacker.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
@@ -212,3 +213,33 @@ attacked(
   },
   ["splice"],
 );
+
+tlsTest("over TLS, too, a client has its time to read, and to begin a request", async (tls) => {
+  await using primary = await WebUpstream.start("primary");
+  await using folder = await Folder.make();
+  await using proxy = await startWebProxy({
+    primary,
+    flags: {
+      ...{ "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay },
+      ...{ "write-timeout": "500ms", "keep-alive-timeout": "1s" },
+      ...{ "access-log": folder.at("access.log"), "access-log-format": "json" },
+    },
+  });
+  using reader = await TlsAttacker.connect(portOf(proxy), tls.cert);
+  await reader.handshake();
+  await reader.sendRaw(reader.records("GET /download?bytes=40000000 HTTP/1.1\r\nHost: a\r\n\r\n"));
+  await folder.reads("access.log", (text) => text.includes("slow-reader"));
+  // Messages of TLS are no beginning of a request.
+  using silent = await TlsAttacker.connect(portOf(proxy), tls.cert);
+  await silent.handshake();
+  let isOver = false;
+  const ended = silent.isEnded().then(() => isOver = true);
+  const sending = (async () => {
+    while (!isOver) {
+      await silent.sendRaw(keyUpdates(silent.session, 1));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })().catch(() => {});
+  await withTestDeadline("its end", Promise.all([ended, sending]), proxy.lastLines);
+  assertEquals(proxy.events("proxy.faulted"), []);
+});

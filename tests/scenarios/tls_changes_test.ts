@@ -129,6 +129,7 @@ async function upgraded(tls: TestTls, redirect: number, port: number): Promise<v
       ...more,
       ...{ "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay },
       "redirect-http": String(redirect),
+      workers: "2",
     };
     return startWebProxy({ primary, flags, listen: `127.0.0.1:${port}` });
   });
