@@ -69,6 +69,7 @@ scenario(
 
     await primary.kill();
     await proxy.event("promotion.finished", { move: "failover", to: replica.name });
+    await proxy.event("server.roleChanged", { upstream: replica.name, role: "primary" });
     await sql(folder, proxy.address, "insert into d.notes values ('after')");
     assertEquals(await replica.sql("select note from d.notes"), ["before", "received", "after"]);
 

@@ -1,37 +1,10 @@
 /** Reloads with other certificates, in both directions, in a running process. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { Authority } from "../../src/linux/testing/authority.ts";
-import { tlsUnsupportedReason } from "../../src/linux/tls_unsupported_reason.ts";
-import { Folder } from "../harness/folder.ts";
+import { certify, demandingUpstream, opensslScenario } from "../harness/certified.ts";
 import { type FileOptions, startReloaded } from "../harness/reloaded.ts";
-import { testWithPrograms } from "../harness/scenario.ts";
 import { ScriptedWeb } from "../harness/scripted_web.ts";
-
-/** A test that needs the system's OpenSSL, an authority and a folder. */
-function opensslScenario(
-  name: string,
-  run: (authority: Authority, folder: Folder) => Promise<void>,
-): void {
-  testWithPrograms(name, ["openssl", "curl"], async () => {
-    if (tlsUnsupportedReason() !== undefined) return;
-    await using authority = await Authority.make();
-    await using folder = await Folder.make();
-    await folder.write("ca.pem", authority.cert);
-    await run(authority, folder);
-  });
-}
-
-/** Writes a certificate for this name and its key. */
-async function write(folder: Folder, authority: Authority, file: string, name: string) {
-  const pair = await authority.certify({ names: [name], days: 30 });
-  return {
-    cert: await folder.write(`${file}.crt`, pair.cert),
-    key: await folder.write(`${file}.key`, pair.key),
-  };
-}
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -48,9 +21,9 @@ opensslScenario(
   async (authority, folder) => {
     await using one = new ScriptedWeb("one");
     await using others = await Authority.make("Another");
-    const first = await write(folder, authority, "first", "first.test");
-    const second = await write(folder, authority, "second", "second.test");
-    const client = await write(folder, others, "client", "a client");
+    const first = await certify(folder, authority, "first", ["first.test"]);
+    const second = await certify(folder, authority, "second", ["second.test"]);
+    const client = await certify(folder, others, "client", ["a client"]);
     const clientCa = await folder.write("clients.pem", others.cert);
     const port = unusedPort();
     const of = ({ cert, key }: { cert: string; key: string }, more: FileOptions = {}) => ({
@@ -101,35 +74,24 @@ opensslScenario(
   "another authority and another certificate are in force towards upstreams, for requests and checks",
   async (authority, folder) => {
     await using others = await Authority.make("Another");
-    const server = await authority.certify({ names: ["localhost"] });
-    const options = {
-      ...{ cert: server.cert, key: server.key, ca: others.cert },
-      ...{ requestCert: true, rejectUnauthorized: true },
-    };
-    const upstream = createServer(options, (_, response) => response.end("trusted"));
-    await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
-    const primary = `https://localhost:${(upstream.address() as AddressInfo).port}`;
+    await using upstream = await demandingUpstream(authority, "localhost", others.cert);
+    const primary = upstream.url;
     const listen = `127.0.0.1:${unusedPort()}`;
-    const wrong = await write(folder, authority, "wrong", "a proxy");
-    const right = await write(folder, others, "right", "a proxy");
+    const wrong = await certify(folder, authority, "wrong", ["a proxy"]);
+    const right = await certify(folder, others, "right", ["a proxy"]);
     const of = (more: FileOptions) => ({ services: { web: { primary, listen, ...more } } });
-    try {
-      await using proxy = await startReloaded(
-        of({ upstream_cert: wrong.cert, upstream_key: wrong.key }),
-      );
-      await proxy.event("selection.failed");
-      const trusting = { ca_file: folder.at("ca.pem") };
-      const half = { ...trusting, upstream_cert: wrong.cert, upstream_key: wrong.key };
-      assertEquals((await proxy.reload(of(half))).code, 0);
-      // The upstream is trusted now, and does not trust the proxy.
-      while (!JSON.stringify(await proxy.state()).includes("reset by upstream")) await pause(50);
-      const whole = { ...trusting, upstream_cert: right.cert, upstream_key: right.key };
-      assertEquals((await proxy.reload(of(whole))).code, 0);
-      await proxy.event("promotion.finished");
-      assertMatch(await curl([`http://${listen}/`]), /trusted$/);
-    } finally {
-      upstream.closeAllConnections();
-      await new Promise((resolve) => upstream.close(resolve));
-    }
+    await using proxy = await startReloaded(
+      of({ upstream_cert: wrong.cert, upstream_key: wrong.key }),
+    );
+    await proxy.event("selection.failed");
+    const trusting = { ca_file: folder.at("ca.pem") };
+    const half = { ...trusting, upstream_cert: wrong.cert, upstream_key: wrong.key };
+    assertEquals((await proxy.reload(of(half))).code, 0);
+    // The upstream is trusted now, and does not trust the proxy.
+    while (!JSON.stringify(await proxy.state()).includes("reset by upstream")) await pause(50);
+    const whole = { ...trusting, upstream_cert: right.cert, upstream_key: right.key };
+    assertEquals((await proxy.reload(of(whole))).code, 0);
+    await proxy.event("promotion.finished");
+    assertMatch(await curl([`http://${listen}/`]), /authorized: true$/);
   },
 );

@@ -1,46 +1,12 @@
 /** The options of TLS on the real program, with the clients that everybody has: openssl and curl. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { Authority } from "../../src/linux/testing/authority.ts";
-import { tlsUnsupportedReason } from "../../src/linux/tls_unsupported_reason.ts";
-import { Folder } from "../harness/folder.ts";
+import { certify, demandingUpstream, opensslScenario } from "../harness/certified.ts";
 import { runProxy } from "../harness/proxy.ts";
 import { tlsTest } from "../gateway/certificate.ts";
-import { testWithPrograms } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
-
-/** A test that needs the system's OpenSSL, an authority and a folder. */
-function opensslScenario(
-  name: string,
-  run: (authority: Authority, folder: Folder) => Promise<void>,
-): void {
-  testWithPrograms(name, ["openssl", "curl"], async () => {
-    if (tlsUnsupportedReason() !== undefined) return;
-    await using authority = await Authority.make();
-    await using folder = await Folder.make();
-    await folder.write("ca.pem", authority.cert);
-    await run(authority, folder);
-  });
-}
-
-/** Writes a certificate for these names, and its key; the paths without their endings are `folder/name`. */
-async function write(
-  folder: Folder,
-  authority: Authority,
-  name: string,
-  names: string[],
-  days = 30,
-) {
-  const pair = await authority.certify({ names, days });
-  const [cert, key] = [
-    await folder.write(`${name}.crt`, pair.cert),
-    await folder.write(`${name}.key`, pair.key),
-  ];
-  return { cert, key };
-}
 
 const portOf = (proxy: WebProxy) => Number(proxy.address.split(":")[1]);
 
@@ -77,7 +43,7 @@ opensslScenario(
   "certificates of files and folders are chosen by name, and changed ones are taken up while clients stay",
   async (authority, folder) => {
     await using primary = await WebUpstream.start("primary");
-    const one = await write(folder, authority, "one", ["one.test"]);
+    const one = await certify(folder, authority, "one", ["one.test"]);
     await Deno.mkdir(folder.at("more"));
     const more = folder.at("more");
     for (const name of ["two", "three"]) {
@@ -125,10 +91,10 @@ opensslScenario(
   async (authority, folder) => {
     await using primary = await WebUpstream.start("primary");
     await using others = await Authority.make("Another");
-    const { cert, key } = await write(folder, authority, "server", ["one.test"]);
-    const client = await write(folder, others, "client", ["a client"]);
-    const late = await write(folder, others, "late", ["a client"], -1);
-    const stranger = await write(folder, authority, "stranger", ["a client"]);
+    const { cert, key } = await certify(folder, authority, "server", ["one.test"]);
+    const client = await certify(folder, others, "client", ["a client"]);
+    const late = await certify(folder, others, "late", ["a client"], -1);
+    const stranger = await certify(folder, authority, "stranger", ["a client"]);
     const clientCa = await folder.write("clients.pem", others.cert);
     const flags = { "tls-cert": cert, "tls-key": key, "client-ca": clientCa };
     await using proxy = await startWebProxy({ primary, flags });
@@ -159,29 +125,11 @@ opensslScenario(
   },
 );
 
-/** An upstream that demands a certificate of its clients. */
-async function demanding(authority: Authority, name: string, clients: string) {
-  const { cert, key } = await authority.certify({ names: [name] });
-  const options = { cert, key, ca: clients, requestCert: true, rejectUnauthorized: true };
-  const server = createServer(options, (request, response) => {
-    const { authorized } = request.socket as unknown as { authorized: boolean };
-    response.end(`authorized: ${authorized}`);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `https://${name}:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
 opensslScenario(
   "--upstream-cert is shown to upstreams that ask for one, by requests and by checks",
   async (authority, folder) => {
-    await using primary = await demanding(authority, "localhost", authority.cert);
-    const { cert, key } = await write(folder, authority, "client", ["a proxy"]);
+    await using primary = await demandingUpstream(authority, "localhost", authority.cert);
+    const { cert, key } = await certify(folder, authority, "client", ["a proxy"]);
     const trust = { "ca-file": folder.at("ca.pem") };
     const flags = { ...trust, "upstream-cert": cert, "upstream-key": key };
     await using proxy = await startWebProxy({ primary, flags });
@@ -222,7 +170,7 @@ opensslScenario(
   "sessions are resumed, also by another thread and over TLS 1.2",
   async (authority, folder) => {
     await using primary = await WebUpstream.start("primary");
-    const { cert, key } = await write(folder, authority, "server", ["one.test"]);
+    const { cert, key } = await certify(folder, authority, "server", ["one.test"]);
     const flags = { "tls-cert": cert, "tls-key": key, workers: "2" };
     await using proxy = await startWebProxy({ primary, flags });
     const session = folder.at("session.pem");
@@ -249,8 +197,8 @@ opensslScenario(
 opensslScenario(
   "files that do not belong together are refused before anything starts",
   async (authority, folder) => {
-    const one = await write(folder, authority, "one", ["one.test"]);
-    const two = await write(folder, authority, "two", ["two.test"]);
+    const one = await certify(folder, authority, "one", ["one.test"]);
+    const two = await certify(folder, authority, "two", ["two.test"]);
     await Deno.mkdir(folder.at("empty"));
     const args = ["--primary", "http://127.0.0.1:1", "--listen", `127.0.0.1:${unusedPort()}`];
     const refusal = async (...more: string[]) => {
@@ -343,7 +291,7 @@ opensslScenario("what only HTTPS can do is refused without it", async () => {
 opensslScenario(
   "a response of an upstream that ends without close_notify was cut, and its client sees that",
   async (authority, folder) => {
-    const { cert, key } = await write(folder, authority, "up", ["localhost"]);
+    const { cert, key } = await certify(folder, authority, "up", ["localhost"]);
     const port = unusedPort();
     const server = new Deno.Command("openssl", {
       args: [
@@ -392,7 +340,7 @@ opensslScenario(
 
 opensslScenario("HTTPS is served on a unix socket, too", async (authority, folder) => {
   await using primary = await WebUpstream.start("primary");
-  const { cert, key } = await write(folder, authority, "server", ["localhost"]);
+  const { cert, key } = await certify(folder, authority, "server", ["localhost"]);
   const socket = folder.at("https.sock");
   const flags = { "tls-cert": cert, "tls-key": key };
   await using _proxy = await startWebProxy({ primary, flags, listen: `unix:${socket}` });

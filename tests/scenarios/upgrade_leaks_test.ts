@@ -8,7 +8,7 @@ import { Upgradable } from "../harness/upgradable.ts";
 
 const DYING = new URL("../harness/dying_successor.ts", import.meta.url);
 /** Upgrades of one process that fail. */
-const FAILURES = 4;
+const FAILURES = 2;
 
 /** How many descriptors of each kind a process has: `socket`, `pipe`, `anon_inode:[eventpoll]`, `file` and others. */
 function kindsOf(pid: number): Readonly<Record<string, number>> {
