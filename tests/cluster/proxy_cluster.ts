@@ -67,7 +67,7 @@ export class Member implements AsyncDisposable {
 
 /**
  * The trigger: it notes what happens, makes its host the primary if its fence is not too low, and takes as long as
- * the file `seconds-EVENT` or `seconds` says, before that if there is a file `late`.
+ * the file `seconds-EPOCH`, `seconds-EVENT` or `seconds` says, before that if there is a file `late`.
  */
 const triggerOf = (promote: string) =>
   `exec 9>>lock
@@ -80,7 +80,12 @@ seen=$(cut -d' ' -f2 primary 2>/dev/null)
 note begin
 echo "$FAILOVER_TO $FAILOVER_FENCE" >primary.new
 mv primary.new primary
-take_time() { sleep "$(cat "seconds-$FAILOVER_EVENT" 2>/dev/null || cat seconds)"; }
+take_time() {
+  for name in "$FAILOVER_EPOCH" "$FAILOVER_EVENT"; do
+    [ ! -e "seconds-$name" ] || { sleep "$(cat "seconds-$name")"; return; }
+  done
+  sleep "$(cat seconds)"
+}
 [ ! -e late ] || take_time
 promote() {
 ${promote}
