@@ -10,9 +10,15 @@ export type WaitForPlace = (onGone: (leave: () => void) => void) => Promise<bool
 export interface OtherProtocol {
   /**
    * Resolves when the connection has ended; `conn` gives first what was read. One beyond the limit waits by
-   * `waitForPlace` when it has a request; the others have none.
+   * `waitForPlace` when it has a request; the others have none. While `isWanted` is true, places are few, and a
+   * connection should end with its last request.
    */
-  serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace): Promise<void>;
+  serve(
+    conn: Conn,
+    peer: string,
+    isWanted: () => boolean,
+    waitForPlace?: WaitForPlace,
+  ): Promise<void>;
 }
 
 /** A connection that may be beyond the limit. */
@@ -34,6 +40,7 @@ export async function servesHttp2(
   connection: Placed & { readonly peer: string; isHandedOver: boolean },
   server: {
     readonly options: { readonly http2?: OtherProtocol };
+    readonly isWanted: () => boolean;
     waitForPlace(connection: Placed, ...how: Parameters<WaitForPlace>): ReturnType<WaitForPlace>;
   },
 ): Promise<boolean> {
@@ -47,6 +54,7 @@ export async function servesHttp2(
   await http2.serve(
     io,
     connection.peer,
+    server.isWanted,
     connection.isOverLimit ? (onGone) => server.waitForPlace(connection, onGone) : undefined,
   );
   return true;

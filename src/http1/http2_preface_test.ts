@@ -12,7 +12,7 @@ const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 function fixture(hasHttp2: boolean, pair: MakePair) {
   const passed: string[] = [];
   const http2 = {
-    async serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace) {
+    async serve(conn: Conn, peer: string, _: () => boolean, waitForPlace?: WaitForPlace) {
       const buffer = new Uint8Array(100);
       let text = "";
       while (text.length < PREFACE.length) {

@@ -17,6 +17,7 @@ import type { Conn } from "../net/conn.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
 import type { BodyRules } from "./body.ts";
 import type { BufferedConnOptions } from "./buffered_conn.ts";
+import { giveWay, isIdle, isSlow } from "./closable.ts";
 import type { OtherProtocol, Placed } from "./http2_preface.ts";
 import type { Exchange } from "./exchange.ts";
 import { reserveOf } from "./reserve.ts";
@@ -52,8 +53,8 @@ export interface ServerOptions {
   /** Connections of the same clients that are served elsewhere, and count as well. */
   readonly others?: {
     readonly count: () => number;
-    /** Closes the one that has been idle for longest; false if there is none. */
-    readonly giveWay: () => boolean;
+    /** Closes the one that has been idle for longest, of those beyond the limit or of the rest; false if there is none. */
+    readonly giveWay: (isOverLimit?: boolean) => boolean;
   };
   /**
    * Serves connections that begin with the preface of HTTP/2, which `conn` gives first. They have their places here.
@@ -66,13 +67,6 @@ export interface ServerOptions {
 const WAIT_MS = 1_000;
 /** … and always after this. */
 const WAIT_MS_MAX = 30_000;
-/** A new connection is closed for others only after this; its client may be about to send a request. */
-const SILENT_MS = 1_000;
-/** The same for a connection that was kept alive after a response. */
-const KEPT_MS = 250;
-/** A request may be refused for others if its head has been incomplete for so long. */
-const HEAD_MS = 2_000;
-
 /** Connections that are offered to another process at one time. */
 const PASSED_AT_ONCE = 16;
 
@@ -149,8 +143,12 @@ export class Server implements CoarseTimed {
 
   /** True while no connection may be kept alive: in a drain, or while a request waits for a place. */
   get keepsNone(): boolean {
-    return this.#draining || this.#waiting.length > 0 || this.options.semaphore?.isWanted === true;
+    return this.#draining || this.isWanted();
   }
+
+  /** True while a request waits for a place, here or in another thread. It may be passed on without the server. */
+  readonly isWanted = (): boolean =>
+    this.#waiting.length > 0 || this.options.semaphore?.isWanted === true;
 
   /** True if one more connection may be accepted. */
   get hasRoom(): boolean {
@@ -272,13 +270,17 @@ export class Server implements CoarseTimed {
   }
 
   tick(now: number): void {
+    const { others } = this.options;
     while (this.#waiting.length > 0 && this.makeRoom()) this.#waiting[0]!.end(true);
+    // Those of `others` leave their places a moment later, so each request that waits needs one.
+    for (let left = this.#waiting.length; left > 0 && others?.giveWay() === true; left--);
     const isCrowded = !this.hasRoom;
     for (const { since, end } of this.#waiting.slice()) {
       const hadMs = now - since;
       if (hadMs >= WAIT_MS_MAX || (isCrowded && hadMs >= WAIT_MS)) end(false);
     }
     if (!isCrowded) return;
+    while (others?.giveWay(true) === true);
     for (const connection of this.#connections.all()) {
       if (connection.isOverLimit && giveWay(connection, now)) this.#remove(connection);
     }
@@ -379,22 +381,4 @@ export class Server implements CoarseTimed {
   #change(): Promise<void> {
     return new Promise((resolve) => this.#changes.add(resolve));
   }
-}
-
-/** True if it may be closed for others: its client has had time to send a request. */
-function isIdle({ idleSince, hasAsked }: ServerConnection, now: number): boolean {
-  return now - idleSince >= (hasAsked ? KEPT_MS : SILENT_MS);
-}
-
-/** True if the head of its request has been incomplete for too long, if others need its place. */
-function isSlow({ headSince }: ServerConnection, now: number): boolean {
-  return now - headSince >= HEAD_MS;
-}
-
-/** Closes it if it may be closed for others; false if it stays. */
-function giveWay(connection: ServerConnection, now: number): boolean {
-  if (isIdle(connection, now)) return connection.giveWay();
-  if (!isSlow(connection, now)) return false;
-  connection.giveUpHead();
-  return true;
 }

@@ -6,6 +6,7 @@ import type { Fault } from "../base/fault.ts";
 import type { Http2Rule } from "../base/http2_rules.ts";
 import { Slab } from "../base/slab.ts";
 import type { BufferedConnOptions } from "../http1/buffered_conn.ts";
+import { isIdle } from "../http1/closable.ts";
 import type { WaitForPlace } from "../http1/http2_preface.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../http1/server_limits.ts";
 import type { Task } from "../http1/task.ts";
@@ -34,9 +35,6 @@ export interface Http2ServerOptions {
 
 /** Most requests of one connection at one time: the least that RFC 9113 section 6.5.2 recommends. */
 const STREAMS_MAX = 100;
-/** How long a connection has had no request, in ms, before it is closed for others: a new one, a used one. */
-const NEW_MS = 1_000;
-const KEPT_MS = 250;
 
 /** The HTTP/2 connections of one listener. */
 export class Http2Server {
@@ -102,9 +100,17 @@ export class Http2Server {
     return this.#draining;
   }
 
-  /** Serves one connection until it ends. Owns `conn` from here. `waitForPlace`: see `OtherProtocol`. Never rejects. */
-  async serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace): Promise<void> {
-    const member = new Member(new Http2ServerConnection(conn, peer, this, waitForPlace));
+  /**
+   * Serves one connection until it ends. Owns `conn` from here. `isWanted`, `waitForPlace`: see `OtherProtocol`. Never
+   * rejects.
+   */
+  async serve(
+    conn: Conn,
+    peer: string,
+    isWanted: () => boolean,
+    waitForPlace?: WaitForPlace,
+  ): Promise<void> {
+    const member = new Member(new Http2ServerConnection(conn, peer, this, isWanted, waitForPlace));
     this.#connections.add(member);
     try {
       await member.connection.run();
@@ -117,14 +123,13 @@ export class Http2Server {
     }
   }
 
-  /** Closes the connection that has been idle for longest; false if there is none. */
-  giveWay(): boolean {
+  /** Closes the connection that has been idle for longest, of those beyond the limit or the rest; false if there is none. */
+  giveWay(isOverLimit = false): boolean {
     const { now } = this.deadlines;
     let oldest: Http2ServerConnection | undefined;
     for (const { connection } of this.#connections.all()) {
-      const { idleSince, hasAsked } = connection;
-      const isIdle = now - idleSince >= (hasAsked ? KEPT_MS : NEW_MS);
-      if (isIdle && idleSince < (oldest?.idleSince ?? Infinity)) oldest = connection;
+      if (connection.isOverLimit !== isOverLimit || !isIdle(connection, now)) continue;
+      if (connection.idleSince < (oldest?.idleSince ?? Infinity)) oldest = connection;
     }
     return oldest?.giveWay() ?? false;
   }

@@ -41,6 +41,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   readonly #io: BufferedConn;
   readonly #peer: string;
   readonly #server: Http2Server;
+  readonly #isWanted: () => boolean;
   /** Set while it is beyond the limit, and its requests wait. */
   #waitForPlace: WaitForPlace | undefined;
   #placing: Promise<boolean> | undefined;
@@ -72,11 +73,13 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     conn: Conn,
     peer: string,
     server: Http2Server,
+    isWanted: () => boolean,
     waitForPlace: WaitForPlace | undefined,
   ) {
     const { deadlines, limits, connOptions, settings } = server;
     this.#server = server;
     this.#peer = peer;
+    this.#isWanted = isWanted;
     this.#waitForPlace = waitForPlace;
     this.#io = new BufferedConn(conn, connOptions, this);
     this.#protocol = new Http2Connection(settings, this);
@@ -98,9 +101,14 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     return this.#protocol.streams.length;
   }
 
+  /** True while it has no place under the limit of its server. */
+  get isOverLimit(): boolean {
+    return this.#waitForPlace !== undefined;
+  }
+
   /** Closes it if it has no request; false if it stays. */
   giveWay(): boolean {
-    if (this.running > 0 || this.#io.look() || this.running > 0) return false;
+    if (this.#isEnding || this.running > 0 || this.#io.look() || this.running > 0) return false;
     this.#finish(ERROR.noError);
     return true;
   }
@@ -275,11 +283,13 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   }
 
   streamEnded(): void {
-    if (this.running > 0) return;
+    if (this.running > 0 || this.#isEnding) return;
     const { deadlines, limits } = this.#server;
     this.idleSince = deadlines.now;
     this.#idleBy = deadlines.in(limits.idleMs);
-    if (this.#endsWhenIdle || this.#io.atEnd) this.#finish(ERROR.noError);
+    // Others wait for a place, and the client can connect again.
+    const isLast = this.#endsWhenIdle || this.#io.atEnd || this.#isWanted();
+    if (isLast) this.#finish(ERROR.noError);
   }
 
   streamBroken(rule: Http2Rule, words: string): void {
@@ -348,6 +358,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   #finish(error: number, words = "", fault = new Fault("idleTimeout")): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
+    this.idleSince = Infinity;
     this.#protocol.goAway(true, error, words);
     this.#protocol.fail(fault);
     if (!this.#isTaking) this.#flush();

@@ -135,7 +135,7 @@ onConns("a rule broken for the whole connection is told, and then it is closed",
 onConns("a client that sends no preface is closed without an answer", async (pair) => {
   const { server } = http2Fixture(hello, pair);
   const [client, end] = pair();
-  const done = server.serve(end, "peer");
+  const done = server.serve(end, "peer", () => false);
   await client.sendText("GET / HTTP/1.1\r\n\r\n");
   await done;
   assertEquals([await client.readAllText(), server.connections], ["", 0]);
@@ -152,7 +152,7 @@ onConns("time-outs: no preface, no request, half a head, no window", async (pair
     limits,
   );
   const [, silent] = pair();
-  const dones = [server.serve(silent, "peer")];
+  const dones = [server.serve(silent, "peer", () => false)];
   const idle = await connect();
   const half = await connect();
   await half.client.send(frame(FRAME.headers, 0, 1, "\x82"));

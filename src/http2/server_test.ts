@@ -63,6 +63,23 @@ onConns("a client beyond the limit that leaves gives up its wait", async (pair) 
   assertEquals(errors, []);
 });
 
+onConns("a connection whose place is wanted ends with its last request", async (pair) => {
+  const { connect } = http2Fixture(hello, pair);
+  const { client } = await connect(undefined, undefined, () => true);
+  await client.get(1);
+  assertEquals((await client.response()).body, "hello /");
+  assertEquals((await client.next())?.type, "goAway");
+});
+
+onConns("those beyond the limit and the rest give way separately, and each once", async (pair) => {
+  const { connect, server, pass } = http2Fixture(hello, pair);
+  await connect();
+  await connect(undefined, () => new Promise(() => {}));
+  await pass(1_500);
+  assertEquals([server.giveWay(true), server.giveWay(true)], [true, false]);
+  assertEquals([server.giveWay(), server.giveWay()], [true, false]);
+});
+
 onConns("the connection that was idle for longest gives way", async (pair) => {
   const { connect, server, pass } = http2Fixture(hello, pair);
   const old = await connect();

@@ -15,14 +15,19 @@ export async function http2Client(
   const conn = await withTestDeadline(
     "a TLS connection",
     Deno.connectTls({
-      hostname: "localhost",
+      hostname: "127.0.0.1",
       port,
       caCerts: [cert],
       alpnProtocols: ["h2"],
     }),
   );
-  const { alpnProtocol } = await conn.handshake();
-  if (alpnProtocol !== "h2") throw new Error(`not HTTP/2, but ${alpnProtocol}`);
+  try {
+    const { alpnProtocol } = await conn.handshake();
+    if (alpnProtocol !== "h2") throw new Error(`not HTTP/2, but ${alpnProtocol}`);
+  } catch (error) {
+    conn.close();
+    throw error;
+  }
   const client = new FrameClient<Deno.Conn>(conn);
   if (!isSilent) await client.send(opening());
   return client;

@@ -27,7 +27,7 @@ export interface Http2Parts {
 
 /** Serves a connection that has chosen HTTP/2 in its handshake, and that counts among the `others` of `server`. */
 export async function serveOther(
-  server: Pick<Server, "otherEntered" | "otherLeft" | "waitForPlace">,
+  server: Pick<Server, "otherEntered" | "otherLeft" | "waitForPlace" | "isWanted">,
   http2: Pick<Http2, "serve">,
   conn: Conn,
   peer: string,
@@ -35,7 +35,7 @@ export async function serveOther(
   const place = server.otherEntered();
   const wait: WaitForPlace = (onGone) => server.waitForPlace(place, onGone);
   try {
-    await http2.serve(conn, peer, place.isOverLimit ? wait : undefined);
+    await http2.serve(conn, peer, server.isWanted, place.isOverLimit ? wait : undefined);
   } finally {
     server.otherLeft(place);
   }
@@ -63,18 +63,26 @@ export class Http2 {
   }
 
   /** For a server in which its connections have their places, so that they are counted there only. */
-  get inPlaces(): { readonly count: () => number; readonly giveWay: () => boolean } {
-    return { count: () => 0, giveWay: () => this.giveWay() };
+  get inPlaces(): {
+    readonly count: () => number;
+    readonly giveWay: (isOverLimit?: boolean) => boolean;
+  } {
+    return { count: () => 0, giveWay: (isOverLimit) => this.giveWay(isOverLimit) };
   }
 
-  /** Serves one connection until it ends. Owns `conn` from here. `waitForPlace`: see `OtherProtocol`. */
-  serve(conn: Conn, peer: string, waitForPlace?: WaitForPlace): Promise<void> {
-    return this.#server.serve(conn, peer, waitForPlace);
+  /** Serves one connection until it ends. Owns `conn` from here. `isWanted`, `waitForPlace`: see `OtherProtocol`. */
+  serve(
+    conn: Conn,
+    peer: string,
+    isWanted: () => boolean,
+    waitForPlace?: WaitForPlace,
+  ): Promise<void> {
+    return this.#server.serve(conn, peer, isWanted, waitForPlace);
   }
 
-  /** Closes the connection that has been idle for longest; false if there is none. */
-  giveWay(): boolean {
-    return this.#server.giveWay();
+  /** Closes the connection that has been idle for longest, of those beyond the limit or the rest; false if there is none. */
+  giveWay(isOverLimit = false): boolean {
+    return this.#server.giveWay(isOverLimit);
   }
 
   /** Ends all connections after their requests, or at once when `now` is aborted. Resolves with how many were cut. */

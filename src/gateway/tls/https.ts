@@ -37,7 +37,7 @@ export interface Https {
   /** Connections that count in addition to those of the server. Handshakes have a limit of their own. */
   count(): number;
   /** Closes the connection that has been idle longest; false if none is idle. */
-  giveWay(): boolean;
+  giveWay(isOverLimit?: boolean): boolean;
   /** Frees a descriptor when there are too few: ends a slow handshake, or else an idle connection. */
   relieve(): boolean;
   /** How many handshakes there were, where they are counted. */

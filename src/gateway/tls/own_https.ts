@@ -30,9 +30,9 @@ export class OwnHttps implements Https {
     return this.#http2.connections;
   }
 
-  /** Closes the connection that has been idle longest; false if none is idle. */
-  giveWay(): boolean {
-    return this.#http2.giveWay();
+  /** Closes the connection of HTTP/2 that has been idle for longest, of those beyond the limit or the rest; false if none is idle. */
+  giveWay(isOverLimit = false): boolean {
+    return this.#http2.giveWay(isOverLimit);
   }
 
   /** Frees a descriptor when there are too few: ends a slow handshake, or else an idle connection. */

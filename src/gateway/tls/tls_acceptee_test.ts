@@ -41,6 +41,7 @@ function bench(options: { readonly connectionsMax?: number } = {}) {
       serve: (
         _,
         peer,
+        _isWanted,
         wait,
       ) => (done.push(`http2 ${peer} ${wait !== undefined}`), Promise.resolve()),
       giveWay: () => false,

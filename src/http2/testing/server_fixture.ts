@@ -116,9 +116,13 @@ export function http2Fixture(
     onError: (error) => errors.push(error),
   });
   /** A new client that has sent the preface; `done` resolves when the server has ended with it. */
-  const connect = async (room?: number, waitForPlace?: WaitForPlace) => {
+  const connect = async (
+    room?: number,
+    waitForPlace?: WaitForPlace,
+    isWanted: () => boolean = () => false,
+  ) => {
     const [conn, end] = pair(room);
-    const done = server.serve(end, "192.0.2.7", waitForPlace);
+    const done = server.serve(end, "192.0.2.7", isWanted, waitForPlace);
     const client = new FrameClient(conn);
     await client.send(opening());
     return { client, end, done };
