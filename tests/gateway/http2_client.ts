@@ -50,6 +50,12 @@ export class Http2Client implements StoryClient {
     this.#sending = writeAll(conn, joined([opening(), widened]));
   }
 
+  /** A client of the server at `HOST:PORT`. */
+  static async to(address: string): Promise<Http2Client> {
+    const { hostname, port } = new URL(`http://${address}`);
+    return new Http2Client(await Deno.connect({ hostname, port: Number(port) }));
+  }
+
   /** How the connection has ended. */
   get ended(): "ended" | "reset" | undefined {
     return this.#end;

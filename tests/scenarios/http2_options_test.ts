@@ -10,9 +10,8 @@ import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
-async function clientOf({ address }: WebProxy): Promise<Http2Client> {
-  const { hostname, port } = new URL(`http://${address}`);
-  return new Http2Client(await Deno.connect({ hostname, port: Number(port) }));
+function clientOf({ address }: WebProxy): Promise<Http2Client> {
+  return Http2Client.to(address);
 }
 
 async function answer(asked: Exchange | Promise<Exchange>) {

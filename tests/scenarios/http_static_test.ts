@@ -4,6 +4,7 @@
  */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { tlsTest } from "../gateway/certificate.ts";
+import { Http2Client } from "../gateway/http2_client.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -18,7 +19,7 @@ const HUGE_BYTES = 64 * 1024 * 1024;
 /** A proxy whose only usable upstream is `backup`. */
 async function withBackup(backup: string, relay: Engine): Promise<WebProxy> {
   const primary = { url: `http://127.0.0.1:${unusedPort()}` };
-  return await startWebProxy({ primary, backups: [backup], flags: { relay } });
+  return await startWebProxy({ primary, backups: [backup], flags: { relay, h2c: true } });
 }
 
 /** Reads a body of which the head declared `length` bytes, and what follows it: nothing may. */
@@ -90,10 +91,24 @@ for (const kind of ["folder", "page"] as const) {
       );
       assertEquals(ended, "cut");
       connection.close();
+      await Deno.truncate(file, HUGE_BYTES);
+      const client = await Http2Client.to(proxy.address);
+      const asked = await client.begin("GET", "/page");
+      const { get } = await withTestDeadline("a head", asked.head(), proxy.lastLines);
+      assertEquals(get("content-length"), String(HUGE_BYTES));
+      await Deno.truncate(file, 0);
+      assertEquals((await withTestDeadline("its end", asked.rest(), proxy.lastLines)).end, "reset");
+      client.conn.close();
       const reported = await proxy.event("session.failed");
       assertMatch(reported.reason, /file became shorter/);
-      const state = JSON.parse((await proxy.get("/__failover/state")).text);
-      assertMatch(JSON.stringify(state), /"lost":1\b/);
+      const lost = async () => {
+        const state = JSON.parse((await proxy.get("/__failover/state")).text);
+        return /"lost":2\b/.test(JSON.stringify(state));
+      };
+      const bothLost = async () => {
+        while (!await lost());
+      };
+      await withTestDeadline("both to be counted", bothLost(), proxy.lastLines);
       await assertUnharmed(proxy, folder.path);
     },
   );
@@ -163,6 +178,16 @@ scenario("a client that leaves in the middle of a file leaves no file open", asy
   const all = await Promise.all(Array.from({ length: 8 }, () => begun(proxy, "/page")));
   for (const { connection } of all) connection.close();
   await assertUnharmed(proxy, folder.path);
+  const client = await Http2Client.to(proxy.address);
+  const streams = await Promise.all(Array.from({ length: 8 }, () => client.begin("GET", "/page")));
+  for (const one of streams) {
+    assertEquals((await withTestDeadline("a head", one.head(), proxy.lastLines)).status, 200);
+  }
+  for (const one of streams) await one.leave();
+  await assertUnharmed(proxy, folder.path);
+  const own = await client.begin("GET", "/__failover/health");
+  assertEquals((await withTestDeadline("an answer", own.answer())).body, "OK");
+  client.conn.close();
 });
 
 scenario(
@@ -222,6 +247,14 @@ scenario("HEAD of a file has its length, and the connection stays open", async (
     assertEquals(reply.text, method === "GET" ? "twelve bytes" : "");
   }
   connection.close();
+  const client = await Http2Client.to(proxy.address);
+  for (const method of ["HEAD", "GET", "HEAD"]) {
+    const asked = await client.begin(method, "/page");
+    const { status, body, end, get } = await withTestDeadline(method, asked.answer());
+    assertEquals([status, get("content-length"), end], [200, "12", "whole"]);
+    assertEquals(body, method === "GET" ? "twelve bytes" : "");
+  }
+  client.conn.close();
 });
 
 testWithPrograms(
