@@ -223,12 +223,26 @@ function takeLead(context: StepContext): void {
   follow(context);
   context.set({ epoch: Math.max(context.state.epoch, decision.epoch) });
   if (decision.phase === "done") return reconsider(context);
-  const { to, from, by } = decision;
-  // Nobody knows how far its triggers came, so they run again, in an epoch of their own.
+  takeUp(context, decision);
+}
+
+/** Nobody knows how far the triggers of this promotion came, so they run again, in an epoch of their own. */
+function takeUp(context: StepContext, { to, from, by }: Decision): void {
   context.set({
     remembered: { served: from, unfinished: { to, from }, isGivenUp: false },
   });
   lose(context, `${by} has not finished the promotion of ${to}`);
+}
+
+/** The operator's pause has ended: the leader decides what was due meanwhile. */
+export function decideAfterPause(context: StepContext): void {
+  const { phase, state } = context;
+  const { decision } = state.cluster ?? {};
+  if (phase.name !== "serving" || !mayDecide(state)) return;
+  const isUnderWay = phase.triggers.is === "running" || phase.triggers.is === "retrying";
+  // It may have taken the lead meanwhile, and found a promotion that nobody goes on with.
+  if (decision?.phase === "promoting" && !isUnderWay) takeUp(context, decision);
+  else reconsider(context);
 }
 
 /** Somebody has removed the decision from the store: the one in force is stored again. */

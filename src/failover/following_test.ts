@@ -332,3 +332,18 @@ Deno.test("a proxy that reaches no upstream holds and refuses its clients, until
     assertEquals([machine.active, machine.done], ["a", ["open a 8"]], role);
   }
 });
+
+Deno.test("whoever takes the lead during a pause repeats an unfinished promotion when it ends", () => {
+  const ann = { by: "ann", reason: "works" };
+  const orders = { paused: ann, drained: new Map(), pinned: undefined };
+  const unfinished = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });
+  const machine = follower({ ...POLICY, fall: 1, rise: 1, triggers: "beside" });
+  machine.view({ ...FOLLOWS, decision: unfinished, orders });
+  assertEquals(machine.active, "b");
+  machine.view({ role: "leads", leader: "p2", decision: unfinished, orders });
+  machine.probe("a", true).probe("b", true);
+  assertEquals(machine.done, []);
+  machine.take({ type: "ordered", id: 1, order: { name: "resume" }, ...ann });
+  const all = [machine.done, machine.probe("b", true).done].flat();
+  assert(all.some((each) => each === "resume b"), all.join());
+});

@@ -9,7 +9,7 @@
  */
 import { formatDuration } from "../base/duration.ts";
 import { drainDown } from "./drains.ts";
-import { isLost } from "./following.ts";
+import { decideAfterPause, isLost } from "./following.ts";
 import { isDown, isSound } from "./health.ts";
 import { betterRank, moveTo, whyNoFailback } from "./moving_back.ts";
 import { barOf, mayOverrule } from "./roles.ts";
@@ -247,7 +247,9 @@ function decideAgain(context: StepContext): void {
   if (phase.name === "serving") {
     const { name } = phase.active;
     const health = context.health(name);
-    if (!isDown(health, context.policy) || !isLost(context, name, true)) return;
+    if (!isDown(health, context.policy) || !isLost(context, name, true)) {
+      return decideAfterPause(context);
+    }
     return lose(context, `${name} is down: ${health.last?.reason ?? "no answer"}`);
   }
   if (phase.name === "promoting" || !hasBegun(state)) return;

@@ -1,11 +1,12 @@
 /**
  * Several proxies, a model of etcd and two upstreams in virtual time, with faults at random by seed:
  * partitions between proxies, etcd and upstreams, also one-way; processes that are stopped, go on, are
- * killed and restarted; clocks that jump; etcd that answers nobody. What must always be true is checked as
+ * killed and restarted; clocks that jump; etcd that answers nobody; and orders of the operator. What must always be true is checked as
  * it happens, and at the end, when the faults are over, service must come back within a bound.
  */
 import { Dice } from "../../src/base/testing/dice.ts";
 import { ManualClock } from "../../src/base/clock.ts";
+import type { OperatorOrder } from "../../src/failover/orders.ts";
 import type { Promotion } from "../../src/failover/ports.ts";
 import { POLICY } from "../../src/failover/testing/policy.ts";
 import { PASSED, REFUSED, SILENT, upstreamsOf } from "../../src/failover/testing/results.ts";
@@ -50,6 +51,9 @@ export class SimulatedCluster {
   proxies: SimulatedProxy[] = [];
   #lives = 0;
   #breach: Breach | undefined;
+  #orders = 0;
+  /** The newest epoch when an order to pause had succeeded for all; undefined if none stands for certain. */
+  #pausedAt: number | undefined;
   #endsAt = FAULTS_MS;
 
   constructor(readonly seed: number, readonly count = 2 + seed % 3) {
@@ -85,6 +89,7 @@ export class SimulatedCluster {
     const since = this.world.now();
     while (!this.#isBack()) {
       if (this.world.now() - since > BACK_MS) this.#break("service did not come back");
+      this.#release();
       await this.#advance(STEP_MS);
     }
   }
@@ -155,12 +160,19 @@ export class SimulatedCluster {
     return this.#cut.has(`${index}~${to}`) && this.#dice.fraction() < 0.5;
   }
 
-  #onTriggers(proxy: SimulatedProxy, { epoch, fence }: Promotion, what: "begin" | "end"): void {
+  #onTriggers(
+    proxy: SimulatedProxy,
+    { epoch, fence, move }: Promotion,
+    what: "begin" | "end",
+  ): void {
     const now = this.world.now();
     if (what === "end") {
       const run = this.runs.findLast((each) => each.proxy === proxy.name && each.epoch === epoch);
       run!.endedAt = now;
       return;
+    }
+    if (this.#pausedAt !== undefined && epoch > this.#pausedAt && move !== "switchover") {
+      this.#break(`triggers of epoch ${epoch} begin (${move}) although the service is paused`);
     }
     const running = this.runs.find(({ endedAt }) => endedAt === undefined);
     if (running !== undefined) {
@@ -210,8 +222,9 @@ export class SimulatedCluster {
     else if (roll < 0.64) {
       this.#for(forMs, `etcd is slow for ${proxy.name}`, this.#cut, `slow ${index}`);
     } else if (roll < 0.8) this.#freeze(proxy, forMs);
-    else if (roll < 0.92) this.#kill(index, forMs);
-    else this.#jump(proxy);
+    else if (roll < 0.88) this.#kill(index, forMs);
+    else if (roll < 0.94) this.#jump(proxy);
+    else this.#order(proxy, upstream);
   }
 
   #note(what: string): void {
@@ -244,6 +257,40 @@ export class SimulatedCluster {
     const ms = (this.#dice.fraction() - 0.5) * 7_200_000;
     this.#note(`the clock of ${proxy.name} jumps by ${Math.round(ms)} ms`);
     proxy.clock.skewMs += ms;
+  }
+
+  /** The operator gives one proxy an order, which is for all. */
+  #order(proxy: SimulatedProxy, upstream: string): void {
+    if (proxy.isDead) return;
+    const order = this.#dice.pick<OperatorOrder>([
+      { name: "pause" },
+      { name: "pause" },
+      { name: "resume" },
+      { name: "switchover", to: upstream },
+      { name: "drain", upstream },
+      { name: "undrain", upstream },
+    ]);
+    this.#note(`${proxy.name} is ordered: ${JSON.stringify(order)}`);
+    this.#give(proxy, order);
+  }
+
+  #give(proxy: SimulatedProxy, order: OperatorOrder): void {
+    if (order.name === "resume") this.#pausedAt = undefined;
+    const number = ++this.#orders;
+    proxy.controller.orderForAll(order, { by: "ann", reason: "" }, ({ is }) => {
+      if (order.name !== "pause" || is !== "finished" || number !== this.#orders) return;
+      this.#pausedAt = Math.max(...this.proxies.map(({ controller: { state } }) => state.epoch));
+    });
+  }
+
+  /** No order stands any more. */
+  #release(): void {
+    for (const proxy of this.proxies) {
+      if (proxy.isDead || proxy.clock.isStopped) continue;
+      const { paused, drained } = proxy.controller.state;
+      if (paused !== undefined) this.#give(proxy, { name: "resume" });
+      for (const upstream of drained.keys()) this.#give(proxy, { name: "undrain", upstream });
+    }
   }
 
   #heal(): void {
