@@ -49,7 +49,11 @@ export class Http2Server {
   readonly onError: Http2ServerOptions["onError"];
   readonly #connections = new Slab<Member>();
   #draining = false;
-  #changed: (() => void) | undefined;
+  /** True once the time of the drain is up: no connection is served any more. */
+  #isOver = false;
+  /** Requests that were cut. */
+  #cut = 0;
+  #change: PromiseWithResolvers<void> | undefined;
 
   constructor(options: Http2ServerOptions) {
     const limits = this.limits = { ...SERVER_LIMITS, ...options.limits };
@@ -113,13 +117,15 @@ export class Http2Server {
     const member = new Member(new Http2ServerConnection(conn, peer, this, isWanted, waitForPlace));
     this.#connections.add(member);
     try {
-      await member.connection.run();
+      if (this.#isOver) member.connection.cut();
+      else await member.connection.run();
     } catch (error) {
       member.connection.cut();
       this.onError(error, peer);
     } finally {
       this.#connections.delete(member);
-      this.#changed?.();
+      this.#change?.resolve();
+      this.#change = undefined;
     }
   }
 
@@ -135,26 +141,28 @@ export class Http2Server {
   }
 
   /**
-   * Lets requests finish that are under way or about to come; aborting `now` cuts the rest. Resolves when all
-   * connections have ended, with how many requests were cut.
+   * Lets requests finish that are under way or about to come; aborting `now` cuts the rest, also those of connections
+   * that come later. Resolves when all connections have ended, with how many requests were cut since the last call.
    */
   async drain(now: AbortSignal): Promise<number> {
     this.#draining = true;
     for (const { connection } of this.#connections.all()) connection.lastCall();
-    let cut = 0;
-    const cutAll = () => {
-      for (const { connection } of this.#connections.all()) {
-        cut += connection.running;
-        connection.cut();
-      }
-    };
-    if (now.aborted) cutAll();
-    now.addEventListener("abort", cutAll, { once: true });
+    if (now.aborted) this.#cutAll();
+    else now.addEventListener("abort", () => this.#cutAll(), { once: true });
     while (this.#connections.size > 0) {
-      await new Promise<void>((resolve) => this.#changed = resolve);
+      await (this.#change ??= Promise.withResolvers<void>()).promise;
     }
-    now.removeEventListener("abort", cutAll);
+    const cut = this.#cut;
+    this.#cut = 0;
     return cut;
+  }
+
+  #cutAll(): void {
+    this.#isOver = true;
+    for (const { connection } of this.#connections.all()) {
+      this.#cut += connection.running;
+      connection.cut();
+    }
   }
 }
 

@@ -128,6 +128,10 @@ onConns("a drain whose time is up cuts what is left", async (pair) => {
   cut.abort();
   assertEquals(await drained <= 1, true);
   assertEquals(server.connections, 0);
+  // One that comes later is not served.
+  const late = await connect();
+  await late.done;
+  assertEquals(server.connections, 0);
 });
 
 onConns("other limits are in force for connections that there are", async (pair) => {

@@ -39,6 +39,11 @@ async function alive(tunnel: Exchange): Promise<void> {
   assertEquals(await withTestDeadline("the echo", tunnel.readUntil("hello")), "hello");
 }
 
+/** One turn of the event loop, in which sockets are served. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
 /** A tunnel of a client that was told that it was cut, and not that it ended. */
 async function cutAs(how: "ended" | "reset", tunnel: Exchange): Promise<void> {
   const { end } = await withTestDeadline("a tunnel to end", tunnel.rest());
@@ -132,6 +137,37 @@ onBothProtocols(
       // The connection ends, and with it all that it carries.
       assertEquals(end === "whole", false);
     }
+    never.resolve();
+  },
+);
+
+onBothProtocols(
+  "a request that comes when the stop has begun is cut like others when the time is up",
+  async ({ start }) => {
+    const [asked, never] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await using up = rawUpstream(async (conn) => {
+      await readUntil(conn);
+      asked.resolve();
+      await never.promise;
+    });
+    await using fixture = await start([up.port]);
+    await fixture.open(0);
+    // Accepted before the stop: the second connection is accepted after the first.
+    const silent = await fixture.connect();
+    const other = await fixture.client();
+    assertEquals((await (await other.begin("GET", "/__failover/health")).answer()).status, 200);
+    other.conn.close();
+    while (fixture.listening.connections() > 1) await turn();
+    const now = new AbortController();
+    const stopped = fixture.listening.stop(60_000, now.signal);
+    await fixture.listening.finished;
+    await turn();
+    const client = fixture.clientOn(silent);
+    const exchange = await client.begin("GET", "/");
+    await withTestDeadline("the request", asked.promise);
+    now.abort();
+    assertEquals(await withTestDeadline("the end of the stop", stopped), 1);
+    assertEquals((await exchange.answer()).end === "whole", false);
     never.resolve();
   },
 );

@@ -314,7 +314,12 @@ export class GatewayFixture implements AsyncDisposable {
 
   /** A client on a connection of its own, which speaks the protocol of the story. */
   async client(): Promise<StoryClient> {
-    return storyClient(await this.connect(), this.#isHttp2 ? "HTTP/2" : "HTTP/1.1");
+    return this.clientOn(await this.connect());
+  }
+
+  /** The same on this connection. */
+  clientOn(conn: Deno.TcpConn): StoryClient {
+    return storyClient(conn, this.#isHttp2 ? "HTTP/2" : "HTTP/1.1");
   }
 
   /** Sends `text` on a separate connection and returns all that is received until it is closed. */
