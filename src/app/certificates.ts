@@ -168,6 +168,7 @@ export class CertificateWatch implements Disposable {
       if (why !== undefined) return this.#complain(why);
       use(next);
       this.#current = next;
+      await this.#lookAtDates(next);
       return this.#complain(undefined);
     } catch (error) {
       return this.#complain(reasonOf(error));
@@ -177,6 +178,14 @@ export class CertificateWatch implements Disposable {
   [Symbol.dispose](): void {
     this.#isOver = true;
     this.#cancel();
+  }
+
+  async #lookAtDates({ certificates }: HttpsSettings): Promise<void> {
+    const { clock, publish } = this.#parts;
+    const { dateWarnings } = await import("./certificate_dates.ts");
+    for (const warning of dateWarnings(certificates, clock.wall())) {
+      publish({ type: "config.warned", warning });
+    }
   }
 
   /** Publishes a reason that is new. */

@@ -1,5 +1,5 @@
 /** Certificates in files that change, taken over by the TLS of a real port, and what is wrong with them. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
 import { inTempFolder } from "../base/testing/temp_folder.ts";
 import type { Event } from "../events/events.ts";
@@ -48,7 +48,8 @@ Deno.test("certificates and keys are paired in order, in folders by name, or are
 
 /** A watch of these files, and what it has taken over. */
 async function watchOf(paths: CertificatePaths) {
-  const clock = new ManualClock();
+  // A clock whose days are those of the certificates.
+  const clock = new ManualClock(0, Date.now());
   const events: Event[] = [];
   const used: HttpsSettings[] = [];
   const [{ certPath, keyPath }] = await findPairs(paths, realClock) as [
@@ -97,6 +98,26 @@ opensslTest(
       await Deno.remove(paths.tlsKey[0]!);
       assertEquals((await watch.reload())?.includes("No such file"), true);
       assertEquals(warnings().length, 3);
+      watch[Symbol.dispose]();
+    }),
+);
+
+opensslTest(
+  "a certificate that has expired is taken over like any other, and one line says so",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      await authority.certify({ names: ["one.test"] }, folder);
+      const paths = { tlsCert: [`${folder}/cert.pem`], tlsKey: [`${folder}/key.pem`] };
+      const { watch, warnings, used } = await watchOf(paths);
+      await authority.certify({ names: ["one.test"], days: -1 }, folder);
+      assertEquals([await watch.reload(), await watch.reload(), used.length], [
+        undefined,
+        undefined,
+        1,
+      ]);
+      assertEquals(warnings().length, 1);
+      assertStringIncludes(warnings()[0]!, "cert.pem has expired on ");
       watch[Symbol.dispose]();
     }),
 );

@@ -72,6 +72,12 @@ async function startService(
   if (errors.length > 0) return errors.join("; ");
   const sockets = await chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
+  if (files.https !== undefined) {
+    const { dateWarnings } = await import("./certificate_dates.ts");
+    for (const warning of dateWarnings(files.https.certificates, context.clock.wall())) {
+      context.publish({ type: "config.warned", warning });
+    }
+  }
   const mayGoAhead = mayGoAheadOf(config);
   const page = files.errorPage ?? DEFAULT_PAGE;
   if (sockets instanceof ThreadGroup) {

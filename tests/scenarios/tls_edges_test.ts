@@ -113,3 +113,24 @@ tlsTest("a client may bring a long chain of certificates, but no endless one", a
   assertStringIncludes(await withChain(1), "\nprimary");
   assertEquals(proxy.events("proxy.faulted"), []);
 }, ["splice"]);
+
+tlsTest(
+  "a certificate that has expired is served, and one line says so at the start",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    await using authority = await Authority.make();
+    const { folder } = authority;
+    await authority.certify({ names: ["localhost"], days: -1 }, folder);
+    await using proxy = await startWebProxy({
+      primary,
+      flags: {
+        ...{ "tls-cert": `${folder}/cert.pem`, "tls-key": `${folder}/key.pem`, relay: tls.relay },
+      },
+    });
+    await proxy.event("config.warned", { message: /cert\.pem has expired on \d{4}-\d\d-\d\d/ });
+    const args = ["-sSk", `https://${proxy.address}/`];
+    const { stdout } = await new Deno.Command("curl", { args }).output();
+    assertEquals(new TextDecoder().decode(stdout), "primary");
+    assertEquals(proxy.events("config.warned", { message: /expired/ }).length, 1);
+  },
+);

@@ -13,7 +13,7 @@ export async function writeCertificate(
   name = "localhost",
 ): Promise<TestCertificate> {
   const [certPath, keyPath] = [`${folder}/cert.pem`, `${folder}/key.pem`];
-  const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2
+  const args = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30
     -subj /CN=${name} -addext subjectAltName=DNS:${name},IP:127.0.0.1
     -addext basicConstraints=critical,CA:FALSE -keyout ${keyPath} -out ${certPath}`.split(/\s+/);
   const { success, stderr } = await new Deno.Command("openssl", { args }).output();
