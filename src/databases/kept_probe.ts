@@ -15,6 +15,7 @@ import {
 } from "../health/server_probe.ts";
 import { cancelled, untilAborted } from "./cancel.ts";
 import { LoginRefused, NotReady } from "./server.ts";
+import { type Silent, SilentWatch } from "./silent_watch.ts";
 
 /** The longest pause between two log-ins while they are refused, in milliseconds. */
 export const LOGIN_PAUSE_MAX_MS = 60_000;
@@ -55,6 +56,10 @@ export interface Protocol {
   logIn(signal: AbortSignal): Promise<ServerSession>;
   /** Finds out without an account whether the server is alive, and as far as possible leaves no trace in its log. Rejects as `logIn`. */
   knock(signal: AbortSignal): Promise<ServerReport>;
+  /**
+   * Opens a connection on which nothing is said; missing where the server would log or count it. Rejects with a `Fault`.
+   */
+  readonly connectSilently?: (signal: AbortSignal) => Promise<Silent>;
   /** Words for a report without an account. */
   readonly withoutAccount: string;
 }
@@ -65,6 +70,8 @@ export class KeptProbe implements ServerProbe {
   readonly promote?: (signal: AbortSignal) => Promise<void>;
   readonly #protocol: Protocol;
   readonly #clock: Clock;
+  /** Sees the end of the server while nobody is logged in. */
+  readonly #watch: SilentWatch | undefined;
   #session: ServerSession | undefined;
   /** Resolves when the work under way has ended. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -79,6 +86,9 @@ export class KeptProbe implements ServerProbe {
   constructor(protocol: Protocol, clock: Clock) {
     this.#protocol = protocol;
     this.#clock = clock;
+    const { connectSilently } = protocol;
+    this.#watch = connectSilently &&
+      new SilentWatch(connectSilently, clock, (reason) => this.#tellEnd(reason));
     if (protocol.canPromote) this.promote = (signal) => this.#promote(signal);
   }
 
@@ -94,6 +104,7 @@ export class KeptProbe implements ServerProbe {
     this.#isClosed = true;
     const session = this.#session;
     this.#session = undefined;
+    this.#watch?.close();
     await session?.close();
   }
 
@@ -165,7 +176,9 @@ export class KeptProbe implements ServerProbe {
   /** Asks on a new connection, which is kept from now on if the server lets us in. */
   async #askAnew(signal: AbortSignal): Promise<ServerReport> {
     if (!this.#protocol.hasAccount()) {
-      return unknownRole(await this.#protocol.knock(signal), this.#protocol.withoutAccount);
+      const report = await this.#protocol.knock(signal);
+      await this.#watch?.keep(signal);
+      return unknownRole(report, this.#protocol.withoutAccount);
     }
     try {
       if (this.#clock.now() < this.#nextLogin) {
@@ -200,6 +213,10 @@ export class KeptProbe implements ServerProbe {
   #ended(session: ServerSession, reason: string): void {
     if (this.#session !== session || this.#isClosed) return;
     this.#session = undefined;
+    this.#tellEnd(reason);
+  }
+
+  #tellEnd(reason: string): void {
     const now = this.#clock.now();
     if (now < this.#endedAt + END_PAUSE_MS) return;
     this.#endedAt = now;

@@ -149,6 +149,31 @@ postgresTest(
   },
 );
 
+postgresTest("without a user the end of the server is noticed when it ends", async (folder) => {
+  await using server = await Postgres.alone(folder.at("one"));
+  const before = server.log.length;
+  await using asked = new AskedServer("postgres", server.name);
+  await asked.says("unknown", /no user/);
+  await asked.says("unknown", /no user/);
+  assertEquals(server.log.slice(before), []);
+  await server.kill();
+  await asked.ended();
+  assertEquals(await asked.fails(), "connectRefused");
+});
+
+postgresTest(
+  "without a user a server that ends silent connections is not asked for that",
+  async (folder) => {
+    await using server = await Postgres.alone(folder.at("one"), ["authentication_timeout=1s"]);
+    await using asked = new AskedServer("postgres", server.name);
+    await asked.says("unknown", /no user/);
+    await asked.ended();
+    for (let n = 0; n < 3; n++) await asked.says("unknown", /no user/);
+    assertEquals(asked.ends.length, 1);
+    assertEquals(server.log.filter((line) => /FATAL|ERROR/.test(line)), []);
+  },
+);
+
 postgresTest("without a user the server is alive, and its log says nothing", async (folder) => {
   await using server = await Postgres.alone(folder.at("one"));
   await server.flushed();

@@ -142,3 +142,21 @@ scenario(
   },
   NEEDS,
 );
+
+scenario(
+  "without a user a killed server is noticed when it dies, long before its next check",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await Deno.chmod(folder.path, 0o777);
+    await using first = await Postgres.alone(folder.at("first"));
+    await using second = await Postgres.alone(folder.at("second"));
+    await using proxy = await startProxy({
+      upstreams: [first, second],
+      flags: { check: "postgres", "check-interval": "1h", ...relay },
+    });
+    await proxy.event("promotion.finished", { move: "start", to: first.name });
+    await first.kill();
+    await proxy.event("promotion.finished", { move: "failover", to: second.name });
+  },
+  NEEDS,
+);

@@ -42,6 +42,8 @@ export function postgresProtocol(settings: DatabaseSettings): Protocol {
   return {
     hasAccount: () => userOf(settings) !== undefined,
     canPromote: true,
+    // Not logged, not counted, and no session of `max_connections`.
+    connectSilently: connect,
     withoutAccount: "no user to log in with (PGUSER or --check-user)",
     async logIn(signal) {
       const attempts = attemptsOf(mode);
