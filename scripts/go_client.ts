@@ -34,7 +34,7 @@ const WORKS = [
   ["upload", 100, 20],
   ["hints", 200, 20],
   ["bulk", 20, 4],
-  ["cancel", 100, 20],
+  ["cancel", 500, 50],
 ] as const;
 const LOAD_PARALLEL = 50;
 

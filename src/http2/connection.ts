@@ -141,9 +141,9 @@ export class Http2Connection {
     this.#owner.outputReady();
   }
 
-  /** Counts a frame of a kind that is limited. */
-  spend(kind: FloodKind): void {
-    if (this.#guard.spend(kind, this.settings.deadlines.now)) return;
+  /** Counts a frame of a kind that is limited, as the part `cost` of one. */
+  spend(kind: FloodKind, cost = 1): void {
+    if (this.#guard.spend(kind, this.settings.deadlines.now, cost)) return;
     throw new ConnectionError(ERROR.enhanceYourCalm, `too many frames: ${kind}`, kind);
   }
 

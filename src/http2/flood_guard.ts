@@ -53,8 +53,8 @@ export class FloodGuard {
     this.#refilledAt = now;
   }
 
-  /** Counts one; false if that is too many. */
-  spend(kind: FloodKind, now: number): boolean {
+  /** Counts one, or the part `cost` of one; false if that is too many. */
+  spend(kind: FloodKind, now: number, cost = 1): boolean {
     if (kind === "windows" && this.#windows > 0) {
       this.#windows--;
       return true;
@@ -64,7 +64,7 @@ export class FloodGuard {
       return true;
     }
     if (now > this.#refilledAt) this.#refill(now);
-    return --this.#left[kind] >= 0;
+    return (this.#left[kind] -= cost) >= 0;
   }
 
   /** We have sent a DATA frame of `count` bytes, for which the client may open windows and measure the way. */

@@ -57,3 +57,10 @@ Deno.test("a client may send a PING for each DATA, and not save them up without 
   for (let i = 0; i < 5_000; i++) guard.dataSent(16 * 1024);
   assertEquals(spent(guard, "answered", 0), 1_000 + 200);
 });
+
+Deno.test("what counts for less than one is allowed so much more often", () => {
+  const guard = new FloodGuard(0);
+  let count = 0;
+  while (guard.spend("resets", 0, 0.5)) count++;
+  assertEquals(count, 400);
+});

@@ -17,6 +17,12 @@ import {
 import { HeaderBlocks } from "./header_blocks.ts";
 import { unpadded } from "./padding.ts";
 
+/**
+ * What it counts for, among resets, that a client ends a response whose body has begun: people who leave pages do, and
+ * a client may be a proxy that has many of them on one connection.
+ */
+const ABANDONED_COST = 0.1;
+
 /** Takes the frames of one connection. */
 export class IncomingFrames {
   /** False until the client has shown that it speaks HTTP/2. */
@@ -175,9 +181,10 @@ export class IncomingFrames {
     if (id === 0 || id > this.#connection.lastStream) {
       throw new ConnectionError(ERROR.protocolError, "RST_STREAM without a stream");
     }
-    this.#connection.spend("resets");
+    const stream = this.#connection.find(id);
+    this.#connection.spend("resets", stream?.hasSentData === true ? ABANDONED_COST : 1);
     this.#connection.forgetReset(id);
-    this.#connection.find(id)?.fail(new Fault("clientReset", "the client has reset the stream"));
+    stream?.fail(new Fault("clientReset", "the client has reset the stream"));
   }
 
   #takeSettings(flags: number, id: number, bytes: Uint8Array, start: number, end: number): void {

@@ -43,6 +43,8 @@ export class Stream implements StreamBodyEvents {
   waiter: (() => void) | undefined;
   /** When it ends if the client opens no window, by the coarse clock; Infinity while it may send. */
   sendBy = Infinity;
+  /** True once the client was sent some of the response's body. */
+  hasSentData = false;
   #windowGoal = WINDOW_START;
   /** Bytes that were used and that the client may not send again yet. */
   #unannounced = 0;
@@ -125,6 +127,7 @@ export class Stream implements StreamBodyEvents {
   /** Sends DATA, which must fit into `room`. */
   sendData(bytes: Uint8Array, start: number, end: number, isLast: boolean): void {
     const count = end - start;
+    if (count > 0) this.hasSentData = true;
     this.sendWindow -= count;
     this.#sentSince += count;
     if (this.#sentSince >= PROGRESS_BYTES) {

@@ -86,3 +86,35 @@ tlsTest(
     assertEquals(received, wanted);
   },
 );
+
+tlsTest(
+  "a client that leaves hundreds of downloads after their beginning is no flood",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    const flags = { "tls-cert": tls.certPath, "tls-key": tls.keyPath, relay: tls.relay };
+    await using proxy = await startWebProxy({ primary, flags });
+    const client = await http2Client(portOf(proxy), tls.cert);
+    // Only the windows of the streams hold a response back.
+    await client.send(frame(FRAME.windowUpdate, 0, 0, bytes(0x70, 0, 0, 0)));
+    const [rounds, together] = [10, 50];
+    for (let round = 0; round < rounds; round++) {
+      const ids = Array.from({ length: together }, (_, at) => (round * together + at) * 2 + 1);
+      const waiting = new Set(ids);
+      for (const id of ids) await client.get(id, "/download?bytes=1000000");
+      while (waiting.size > 0) {
+        const next = await withTestDeadline("a frame", client.next(), proxy.lastLines);
+        assert(next?.type === "headers" || next?.type === "data", next?.type);
+        if (next.type === "data") waiting.delete(next.stream);
+      }
+      await client.send(joined(ids.map((id) => frame(FRAME.resetStream, 0, id, CANCEL))));
+    }
+    await client.get(rounds * together * 2 + 1);
+    for (let isAnswered = false; !isAnswered;) {
+      const next = await withTestDeadline("the last answer", client.next(), proxy.lastLines);
+      assert(next?.type === "headers" || next?.type === "data", next?.type);
+      isAnswered = next.stream > rounds * together * 2 && (next.flags & FLAG.endStream) !== 0;
+    }
+    client.conn.close();
+    assertEquals(proxy.events("http2.broken"), []);
+  },
+);
