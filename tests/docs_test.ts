@@ -189,6 +189,8 @@ const FOREIGN_FLAGS = new Set([
   ],
   ...["--global", "--no-prompt", "--deny-import", "--allow-net", "--allow-read", "--allow-write"],
   ...["--allow-env", "--allow-run", "--allow-sys", "--allow-ffi", "--rounds", "--seconds"],
+  // Of V8.
+  ...["--bytecode-old-age", "--stress-flush-code", "--expose-gc"],
   ...["--username", "--auth", "--source-server", "--threads", "--no-psqlrc", "--no-password"],
 ]);
 
