@@ -7,12 +7,15 @@
  * broken rule is kept in a folder that is named then. Needs root, for mount namespaces. Exit code 1 if a rule was broken.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { isInstalled } from "../tests/harness/scenario.ts";
+import { canSlowDisks } from "../tests/cluster/slow_disk.ts";
 import { postgresTemplate } from "../tests/cluster/postgres_servers.ts";
 import {
   BACK_MS,
   faultsFor,
   type Outcome,
   runSchedule,
+  SCHEDULE_NEEDS,
   type ScheduleOptions,
 } from "../tests/cluster/schedule.ts";
 
@@ -39,15 +42,24 @@ async function main(): Promise<number> {
     console.error(`no fault contains "${args.only}"`);
     return 2;
   }
-  const count = Number(args._[0] ?? 200);
-  const seeds = { next: Number(args.seed ?? 1), end: Number(args.seed ?? 1) + count };
+  const missing = SCHEDULE_NEEDS.filter((each) => !isInstalled(each));
+  if (!canSlowDisks()) missing.push("strace that may trace");
+  if (missing.length > 0) {
+    console.error(`this needs ${missing.join(", ")}`);
+    return 2;
+  }
+  const [count, first, jobs] = [args._[0] ?? 200, args.seed ?? 1, args.jobs ?? 2].map(Number);
+  if (![count, first, jobs].every((each) => Number.isSafeInteger(each) && each! > 0)) {
+    console.error("COUNT, --seed and --jobs are whole numbers above 0");
+    return 2;
+  }
+  const seeds = { next: first!, end: first! + count! };
   Deno.addSignalListener("SIGINT", () => seeds.end = 0);
   const template = kind === "postgres" ? await postgresTemplate() : undefined;
   try {
     const options = { faults, ...template === undefined ? {} : { template } };
-    const jobs = Number(args.jobs ?? 2);
     const outcomes = (await Promise.all(
-      Array.from({ length: jobs }, () => work(seeds, options)),
+      Array.from({ length: jobs! }, () => work(seeds, options)),
     )).flat();
     const text = tableOf(outcomes, faults);
     console.log(text);

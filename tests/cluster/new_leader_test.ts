@@ -1,20 +1,12 @@
 /** What a new leader makes of the decisions that it finds, or has missed, in front of real PostgreSQL servers. */
 import { assertEquals } from "@std/assert";
-import { ETCD } from "../harness/etcd.ts";
 import type { Folder } from "../harness/folder.ts";
-import { NEEDS_FOR_HOSTS } from "../harness/hosts.ts";
-import { POSTGRES_BIN } from "../harness/postgres.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { PostgresServers, postgresTemplate } from "./postgres_servers.ts";
 import { ProxyCluster } from "./proxy_cluster.ts";
+import { SCHEDULE_NEEDS } from "./schedule.ts";
 import type { Writer } from "./writer.ts";
-
-const NEEDS = [
-  ...ETCD === undefined ? ["etcd"] : [],
-  ...POSTGRES_BIN === undefined ? ["postgresql"] : [],
-  ...["flock", ...NEEDS_FOR_HOSTS],
-];
 
 /** Resolves when this client got another write acknowledged by `server`. */
 async function further({ writes }: Writer, server: string): Promise<void> {
@@ -45,34 +37,38 @@ async function scene(promotes: "proxy" | "trigger") {
   };
 }
 
-testWithPrograms("a leader goes back to no server that was left before it led", NEEDS, async () => {
-  await using it = await scene("proxy");
-  const { cluster, leader, other, writers } = it;
-  const { first, second } = cluster;
-  // The other proxy misses that the second server is chosen, and what a client writes to it.
-  other.cut();
-  await other.proxy.event("coordinator.lost");
-  await first.kill();
-  await leader.proxy.event("promotion.finished", { to: second.name });
-  await further(writers[0], second.name);
-  await second.kill();
-  leader.proxy.signal("SIGKILL");
-  await leader.proxy.ended;
-  // It never serves that server, since it sees it down before it hears of it.
-  const down = await other.proxy.event("upstream.down", { upstream: second.name });
-  await first.start();
-  await other.proxy.event("upstream.up", { upstream: first.name }, down);
-  other.heal();
-  const taken = await other.proxy.event("lead.taken");
-  await other.proxy.event("selection.failed", {}, taken);
-  await second.start();
-  await further(writers[1], second.name);
-  assertEquals(await cluster.breaches(), []);
-});
+testWithPrograms(
+  "a leader goes back to no server that was left before it led",
+  SCHEDULE_NEEDS,
+  async () => {
+    await using it = await scene("proxy");
+    const { cluster, leader, other, writers } = it;
+    const { first, second } = cluster;
+    // The other proxy misses that the second server is chosen, and what a client writes to it.
+    other.cut();
+    await other.proxy.event("coordinator.lost");
+    await first.kill();
+    await leader.proxy.event("promotion.finished", { to: second.name });
+    await further(writers[0], second.name);
+    await second.kill();
+    leader.proxy.signal("SIGKILL");
+    await leader.proxy.ended;
+    // It never serves that server, since it sees it down before it hears of it.
+    const down = await other.proxy.event("upstream.down", { upstream: second.name });
+    await first.start();
+    await other.proxy.event("upstream.up", { upstream: first.name }, down);
+    other.heal();
+    const taken = await other.proxy.event("lead.taken");
+    await other.proxy.event("selection.failed", {}, taken);
+    await second.start();
+    await further(writers[1], second.name);
+    assertEquals(await cluster.breaches(), []);
+  },
+);
 
 testWithPrograms(
   "a leader goes on with the primary if the standby was not promoted in time",
-  NEEDS,
+  SCHEDULE_NEEDS,
   async () => {
     await using it = await scene("trigger");
     const { cluster, leader, other, writers } = it;

@@ -3,7 +3,10 @@
  * several at one time, while a client writes through each proxy. At the end all faults are over, and service must come
  * back.
  */
+import { ETCD } from "../harness/etcd.ts";
 import type { Folder } from "../harness/folder.ts";
+import { NEEDS_FOR_HOSTS } from "../harness/hosts.ts";
+import { POSTGRES_BIN } from "../harness/postgres.ts";
 import { Dice } from "../../src/base/testing/dice.ts";
 import { type Evidence, keepEvidence } from "./evidence.ts";
 import { type End, type Fault, FAULTS } from "./faults.ts";
@@ -13,6 +16,13 @@ import { Recorders } from "./recorders.ts";
 import { pause, PROXIES, Scene } from "./scene.ts";
 import type { Servers } from "./servers.ts";
 import type { Writer } from "./writer.ts";
+
+/** What schedules need, for `testWithPrograms`; those with recorders need no PostgreSQL. */
+export const SCHEDULE_NEEDS: readonly string[] = [
+  ...ETCD === undefined ? ["etcd"] : [],
+  ...POSTGRES_BIN === undefined ? ["postgresql"] : [],
+  ...["flock", ...NEEDS_FOR_HOSTS],
+];
 
 /** How long faults happen, in milliseconds. */
 const FAULTS_MS = 25_000;

@@ -4,25 +4,18 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { ETCD, EtcdCluster } from "../harness/etcd.ts";
-import { NEEDS_FOR_HOSTS } from "../harness/hosts.ts";
-import { POSTGRES_BIN } from "../harness/postgres.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { EtcdHistory } from "./etcd_history.ts";
 import { FAULTS } from "./faults.ts";
 import { postgresTemplate } from "./postgres_servers.ts";
-import { runSchedule } from "./schedule.ts";
+import { runSchedule, SCHEDULE_NEEDS } from "./schedule.ts";
 import { canSlowDisks, slowDisk } from "./slow_disk.ts";
 
-const NEEDS = [
-  ...ETCD === undefined ? ["etcd"] : [],
-  ...POSTGRES_BIN === undefined ? ["postgresql"] : [],
-  ...["flock", ...NEEDS_FOR_HOSTS],
-];
 /** Longer than any of these faults needs; a busy machine must not fail the test. */
 const BACK_MS = 120_000;
 
-testWithPrograms("a short schedule with PostgreSQL breaks no rule", NEEDS, async () => {
+testWithPrograms("a short schedule with PostgreSQL breaks no rule", SCHEDULE_NEEDS, async () => {
   await using template = await postgresTemplate();
   const faults = ["a server dies (kill -9) and comes back"];
   // With this seed it is the primary, for so long that its standby is promoted.
@@ -32,7 +25,7 @@ testWithPrograms("a short schedule with PostgreSQL breaks no rule", NEEDS, async
   assert(outcome.acknowledged > 0);
 });
 
-testWithPrograms("a short schedule with recorders breaks no rule", NEEDS, async () => {
+testWithPrograms("a short schedule with recorders breaks no rule", SCHEDULE_NEEDS, async () => {
   const faults = ["a server dies (kill -9) and comes back"];
   const outcome = await runSchedule(2, { faults, faultsMs: 1, backMs: BACK_MS });
   assertEquals(outcome.breaches, [], outcome.evidence);
