@@ -129,8 +129,8 @@ onConns("a drain whose time is up cuts what is left", async (pair) => {
   assertEquals(await drained <= 1, true);
   assertEquals(server.connections, 0);
   // One that comes later is not served.
-  const late = await connect();
-  await late.done;
+  const [, late] = pair();
+  await server.serve(late, "192.0.2.7", () => false);
   assertEquals(server.connections, 0);
 });
 
