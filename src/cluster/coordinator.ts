@@ -61,6 +61,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   #view: ClusterView | undefined;
   /** Whether it leads the others, as far as it has said so. */
   #leads = false;
+  #leadsTaken = 0;
   #shown = "";
   /** What this proxy told the others, and the orders that stand, at the last change. */
   #known = "";
@@ -105,7 +106,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     this.#orders = new StandingOrders({
       ...{ etcd, clock, instance, service, session: this.#session, keptMs: ttlS * 1_000 },
       nextRound: () => this.#nextRound(),
-      mayCome: () => this.#session.leads && !this.#stop.signal.aborted,
+      lead: () => this.#leads && !this.#stop.signal.aborted ? this.#leadsTaken : undefined,
       whyNot: () => this.#reason ?? this.#decisions.whyNotLeading(),
     });
     this.#post = new OrderPost({
@@ -329,8 +330,10 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     const proxies = view.others.size + 1;
     const led = this.#leads;
     this.#leads = role === "leads";
-    if (!led && this.#leads) this.#publish({ type: "lead.taken", instance, proxies });
-    else if (led && !this.#leads) {
+    if (!led && this.#leads) {
+      this.#leadsTaken++;
+      this.#publish({ type: "lead.taken", instance, proxies });
+    } else if (led && !this.#leads) {
       this.#publish({ type: "lead.lost", reason: this.#decisions.whyNotLeading() });
     }
     this.#service.post({ type: "coordinated", view });

@@ -17,8 +17,11 @@ export interface StandingOrdersPorts {
   readonly keptMs: number;
   /** Resolves after a round of the membership that begins from now on. */
   nextRound(): Promise<void>;
-  /** Whether an order may still be stored. */
-  mayCome(): boolean;
+  /**
+   * How often this proxy has taken the lead; undefined while it does not lead, or is about to leave. Who takes it takes
+   * the orders that are stored, in place of its own.
+   */
+  lead(): number | undefined;
   /** Why it is not stored, for a person. */
   whyNot(): string;
 }
@@ -57,13 +60,14 @@ export class StandingOrders {
   }
 
   async #kept(): Promise<boolean> {
-    const { clock, keptMs, mayCome, nextRound } = this.#ports;
+    const { clock, keptMs, lead, nextRound } = this.#ports;
     const until = clock.now() + keptMs;
-    while (this.#unkept !== undefined) {
-      if (!mayCome() || clock.now() > until) return false;
+    const number = lead();
+    while (number !== undefined && lead() === number && clock.now() <= until) {
+      if (this.#unkept === undefined) return true;
       await nextRound();
     }
-    return true;
+    return false;
   }
 
   /** The orders that stand, as they are to be stored; undefined if they are. */

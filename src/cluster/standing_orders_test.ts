@@ -39,3 +39,15 @@ Deno.test("an order that cannot be stored for all has failed, although it is in 
     reason: "it was carried out here, but is not stored for all: no answer in time",
   }]);
 });
+
+Deno.test("an order that was lost with the lead has failed, although this proxy leads again", async () => {
+  const { members, p1, outcomes, send } = await leader();
+  members.cut.add("p1");
+  send();
+  await members.pass(8_000);
+  // Whoever takes the lead anew takes the orders that are stored.
+  p1.state = { ...p1.state, paused: undefined };
+  members.cut.delete("p1");
+  await members.pass(15_000);
+  assertEquals([p1.coordinator.report().role, outcomes.map(({ is }) => is)], ["leads", ["failed"]]);
+});
