@@ -1,6 +1,6 @@
 /**
- * One random exchange, sent over HTTP/1.1 and over HTTP/2: the upstream must see the same request, but for what the
- * protocols themselves say, and the client the same response. `FAILOVER_EXCHANGES=5000` runs more of them, and
+ * Random exchanges, sent over HTTP/1.1 one after another, and over HTTP/2 many at one time: the upstream must see the
+ * same requests, but for what the protocols themselves say, and the client the same responses. `FAILOVER_EXCHANGES=5000` runs more of them, and
  * `FAILOVER_SEED` one alone.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -22,12 +22,13 @@ function asBytes(text: string): string {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
-/** An upstream that answers as the present case says, and tells what it has read. */
+/** An upstream that answers each request as its case says, and tells by the case what it has read. */
 async function answering() {
-  const state = { now: undefined as ExchangeCase | undefined, seen: [] as unknown[] };
+  const state = { cases: new Map<string, ExchangeCase>(), seen: new Map<string, unknown[]>() };
   const serve = (request: IncomingMessage) => {
     const { socket } = request;
-    const plan = state.now!;
+    const number = String(request.headers["x-case"]);
+    const plan = state.cases.get(number)!;
     if (/100-continue/i.test(request.headers.expect ?? "")) {
       socket.write("HTTP/1.1 100 Continue\r\n\r\n");
     }
@@ -36,7 +37,8 @@ async function answering() {
     request.on("data", (part) => body += part.toString("latin1"));
     request.on("error", () => {});
     request.on("end", () => {
-      state.seen.push({ ...requestOf(request), body });
+      const seen = { ...requestOf(request), body };
+      state.seen.set(number, [...state.seen.get(number) ?? [], seen]);
       const bytes = Uint8Array.from(asBytes(plan.response), (c) => c.charCodeAt(0));
       if (plan.closes) socket.end(bytes);
       else socket.write(bytes);
@@ -84,28 +86,43 @@ async function responseOf(asked: Exchange, decode: (text: string) => string) {
   };
 }
 
+/** How a client takes and gives text, where that is not one character for each byte. */
+interface Coding {
+  encode(text: string): string;
+  decode(text: string): string;
+}
+
+const HTTP1: Coding = { encode: asBytes, decode: (text) => text };
+const HTTP2: Coding = { encode: (text) => text, decode: asBytes };
+
+/** One exchange; `number` is that of its case. */
+async function exchange(
+  client: StoryClient,
+  { encode, decode }: Coding,
+  number: number,
+  { method, path, lines, body, trailers }: ExchangeCase,
+) {
+  const begun = { hasBody: body !== undefined };
+  const all = [`X-Case: ${number}`, ...lines.map(encode)];
+  const asked = await client.begin(method, encode(path), all, begun);
+  const sending = (async () => {
+    for (const part of body ?? []) if (part !== "") await asked.send(part);
+    if (body !== undefined) await asked.end(trailers.map(encode));
+  })();
+  // A server that has refused the request may not read its body.
+  const [response] = await Promise.all([responseOf(asked, decode), sending.catch(() => {})]);
+  return response;
+}
+
 /** A client that is replaced after an exchange that may have ended its connection. */
 class Renewed {
   #client: StoryClient | undefined;
 
-  /** `encode` and `decode`: text as the client takes and gives it, where that is not one character for each byte. */
-  constructor(
-    readonly make: () => Promise<StoryClient>,
-    readonly encode: (text: string) => string,
-    readonly decode: (text: string) => string,
-  ) {}
+  constructor(readonly make: () => Promise<StoryClient>, readonly coding: Coding) {}
 
-  async ask({ method, path, lines, body, trailers }: ExchangeCase) {
+  async ask(number: number, plan: ExchangeCase) {
     const client = this.#client ??= await this.make();
-    const { encode } = this;
-    const begun = { hasBody: body !== undefined };
-    const asked = await client.begin(method, encode(path), lines.map(encode), begun);
-    const sending = (async () => {
-      for (const part of body ?? []) if (part !== "") await asked.send(part);
-      if (body !== undefined) await asked.end(trailers.map(encode));
-    })();
-    // A server that has refused the request may not read its body.
-    const [response] = await Promise.all([responseOf(asked, this.decode), sending.catch(() => {})]);
+    const response = await exchange(client, this.coding, number, plan);
     if (response.status >= 400 || response.end !== "whole" || response.status === 0) this.close();
     return response;
   }
@@ -116,21 +133,14 @@ class Renewed {
   }
 }
 
-function renewedClients(fixture: GatewayFixture) {
-  const same = (text: string) => text;
-  const connect = async () => {
-    const conn = await fixture.connect();
-    // Bodies come in several parts, each of which would wait for an acknowledgement.
-    conn.setNoDelay();
-    return conn;
-  };
-  return {
-    http1: new Renewed(async () => new Http1Client(await connect()), asBytes, same),
-    http2: new Renewed(async () => new Http2Client(await connect()), same, asBytes),
-  };
+async function connected(fixture: GatewayFixture): Promise<Deno.TcpConn> {
+  const conn = await fixture.connect();
+  // Bodies come in several parts, each of which would wait for an acknowledgement.
+  conn.setNoDelay();
+  return conn;
 }
 
-type Response = Awaited<ReturnType<Renewed["ask"]>>;
+type Response = Awaited<ReturnType<typeof exchange>>;
 
 /** The status of a request that was not forwarded at all; 400 also for a stream that was reset, and undefined else. */
 function refusalOf({ status, lines }: Response): number | undefined {
@@ -139,8 +149,18 @@ function refusalOf({ status, lines }: Response): number | undefined {
   return status >= 400 && !isForwarded ? status : undefined;
 }
 
+function assertSame(second: Response, first: Response, about: string): void {
+  const refusal = refusalOf(first);
+  if (refusal === undefined) assertEquals(second, first, about);
+  // The texts of such answers differ.
+  else assertEquals(refusalOf(second), refusal, about);
+}
+
+/** Requests of HTTP/2 that are under way at one time, on one connection. */
+const AT_ONCE = 12;
+
 onBothSockets(
-  "a random exchange is the same over HTTP/1.1 and over HTTP/2",
+  "random exchanges are the same over HTTP/1.1 and over HTTP/2, where many are under way at one time",
   async ({ start }: OnSockets) => {
     await using up = await answering();
     const { state } = up;
@@ -154,25 +174,38 @@ onBothSockets(
       bodyMax: 50_000,
     });
     await fixture.open(0);
-    const { http1, http2 } = renewedClients(fixture);
+    const http1 = new Renewed(async () => new Http1Client(await connected(fixture)), HTTP1);
     const counts = { forwarded: 0, refused: 0 };
-    for (const seed of seeds(CASES)) {
-      const plan = exchangeCase(new Dice(seed), `http://127.0.0.1:${up.port}`);
-      state.now = plan;
-      const about = `FAILOVER_SEED=${seed} ${JSON.stringify(plan)}`;
-      const [first, seen1] = [await withTestDeadline(about, http1.ask(plan)), state.seen.splice(0)];
-      const [second, seen2] = [
-        await withTestDeadline(about, http2.ask(plan)),
-        state.seen.splice(0),
-      ];
-      assertEquals(seen2, seen1, about);
-      const refusals = [refusalOf(first), refusalOf(second)];
-      if (refusals[0] === undefined) assertEquals(second, first, about);
-      // The texts of such answers differ.
-      else assertEquals(refusals[1], refusals[0], about);
-      if (refusals[0] !== undefined) counts.refused++;
-      counts.forwarded += seen1.length;
+    const numbers = seeds(CASES);
+    for (let at = 0; at < numbers.length; at += AT_ONCE) {
+      const http2 = new Http2Client(await connected(fixture));
+      const batch = numbers.slice(at, at + AT_ONCE).map((seed) => {
+        const plan = exchangeCase(new Dice(seed), `http://127.0.0.1:${up.port}`);
+        state.cases.set(String(seed), plan);
+        return { seed, plan, about: `FAILOVER_SEED=${seed} ${JSON.stringify(plan)}` };
+      });
+      const first: Response[] = [];
+      for (const { seed, plan, about } of batch) {
+        first.push(await withTestDeadline(about, http1.ask(seed, plan)));
+      }
+      const seen = new Map(state.seen);
+      state.seen.clear();
+      const second = await Promise.all(
+        batch.map(({ seed, plan, about }) =>
+          withTestDeadline(about, exchange(http2, HTTP2, seed, plan))
+        ),
+      );
+      close(http2.conn);
+      batch.forEach(({ seed, about }, i) => {
+        const number = String(seed);
+        assertEquals(state.seen.get(number), seen.get(number), about);
+        assertSame(second[i]!, first[i]!, about);
+        counts.forwarded += seen.get(number)?.length ?? 0;
+        if (refusalOf(first[i]!) !== undefined) counts.refused++;
+      });
+      state.seen.clear();
     }
+    http1.close();
     assertEquals(fixture.doubts, []);
     if (chosenSeed !== undefined) return;
     // Otherwise it would prove nothing.

@@ -74,7 +74,7 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
       "It has no client.",
   },
   "same_exchange_test.ts": {
-    "a random exchange is the same over HTTP/1.1 and over HTTP/2":
+    "random exchanges are the same over HTTP/1.1 and over HTTP/2, where many are under way at one time":
       "It sends each exchange over both.",
   },
   "service_test.ts": {
