@@ -35,8 +35,6 @@ const SPECIAL = [
   'Forwarded: for="unclosed',
   "X-Request-Id: from-the-client",
   "TE: trailers",
-  "Cookie: a=1",
-  "Cookie: b=2; c=3",
   "Host: other.test:8080",
   "Host: [::1]:80",
   "Expect: the-unexpected",
@@ -103,7 +101,9 @@ export function exchangeCase(dice: Dice, origin: string): ExchangeCase {
     method,
     path: pathOf(dice, method),
     lines: [
+      ...dice.once(3) ? ["Cookie: a=1"] : [],
       ...linesOf(dice),
+      ...dice.once(3) ? ["Cookie: b=2; c=3"] : [],
       ...isDeclared ? [`Content-Length: ${length}`] : [],
       ...body !== undefined && dice.once(6) ? ["Expect: 100-continue"] : [],
     ],

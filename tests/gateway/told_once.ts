@@ -18,6 +18,11 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
     "of 200 clients no request is lost that was not sent, and no unsafe one is executed twice":
       "Half of its clients speak HTTP/2.",
   },
+  "http2_early_test.ts": {
+    "100 Continue is passed on at once": "It is about the frames of HTTP/2 and their order.",
+    "an answer before the end of an upload is whole, and then the rest is refused without an error":
+      "It is about NO_ERROR and END_STREAM, which only HTTP/2 has.",
+  },
   "http2_fields_test.ts": {
     "random fields arrive and come back as they were sent":
       "It is about the compression of fields, which only HTTP/2 has.",
