@@ -9,6 +9,7 @@ const health = (level: number | undefined, doubt: "none" | "hard" = "none") => (
   level,
   since: 0,
   failingSince: undefined,
+  passedAt: undefined,
   doubt,
   last: undefined,
   server: undefined,

@@ -172,7 +172,7 @@ export function isDoubtedByOthers(cluster: ClusterView | undefined, upstream: st
 }
 
 /**
- * What this proxy sees, for the others. If it reached no other upstream all the time since the first one began to
+ * What this proxy sees, for the others. If it reached no other upstream all the time, and after the first one began to
  * fail, its clients may fail because of its own network, and prove nothing.
  */
 export function voteOf(
@@ -185,8 +185,8 @@ export function voteOf(
       .filter((name) => verdictOf(health.get(name)!, thresholds) === verdict);
   const [up, down] = [named("up"), named("down")];
   const failingSince = Math.min(...down.map((name) => health.get(name)!.failingSince ?? Infinity));
-  const isReached = ({ since, failingSince: failing }: Health) =>
-    failing === undefined && since <= failingSince;
+  const isReached = ({ since, failingSince: failing, passedAt }: Health) =>
+    failing === undefined && since <= failingSince && passedAt! > failingSince;
   const isProof = traffic !== "fails" || up.some((name) => isReached(health.get(name)!));
   return { up, down, traffic: isProof ? traffic : "none" };
 }

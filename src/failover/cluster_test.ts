@@ -17,7 +17,7 @@ import { POLICY } from "./testing/policy.ts";
 import { NO_VERDICT } from "./testing/results.ts";
 import { START } from "./testing/states.ts";
 
-const UP: Health = { ...unknownHealth(0), level: POLICY.rise + POLICY.fall - 1 };
+const UP: Health = { ...unknownHealth(0), level: POLICY.rise + POLICY.fall - 1, passedAt: 7 };
 const DOWN: Health = { ...unknownHealth(0), level: 0, failingSince: 5 };
 /** What a proxy sees of `a` that reaches another upstream. */
 const sees = (verdict: "up" | "down", traffic: Vote["traffic"] = "none"): Vote => ({
@@ -56,7 +56,7 @@ Deno.test("isDownForAll() lets the traffic decide between two halves", () => {
   assert(!isDown(UP, with_([sees("down", "fails")], "flows")), "clients of this one are served");
   assert(isDown(UP, with_([sees("down", "fails")])));
   assert(!isDown(UP, with_([sees("up")])), "nobody sees it down");
-  for (const b of [DOWN, { ...UP, failingSince: 0 }, { ...UP, since: 9 }]) {
+  for (const b of [DOWN, { ...UP, failingSince: 0 }, { ...UP, since: 9 }, { ...UP, passedAt: 4 }]) {
     assert(!isDown(DOWN, with_([sees("up")], "fails"), b), "its clients fail because of itself");
   }
 });

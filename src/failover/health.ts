@@ -23,6 +23,8 @@ export interface Health {
   readonly since: number;
   /** When the present series of failures began; undefined after a pass. */
   readonly failingSince: number | undefined;
+  /** When the last check passed; undefined if none has. */
+  readonly passedAt: number | undefined;
   /**
    * A failure on a live connection, until a check passes. `hard`: the upstream refused or closed it, so
    * that a single refused check brings the upstream down. `soft`: there was no answer, which only starts
@@ -53,6 +55,7 @@ export function unknownHealth(now: number): Health {
     level: undefined,
     since: now,
     failingSince: undefined,
+    passedAt: undefined,
     doubt: "none",
     last: undefined,
     server: undefined,
@@ -113,6 +116,7 @@ export function observe(health: Health, result: ProbeResult, t: Thresholds, now:
     level,
     since: flipped ? now : health.since,
     failingSince: result.passed ? undefined : health.failingSince ?? now - result.tookMs,
+    passedAt: result.passed ? now : health.passedAt,
     doubt: settlesDoubt(result) || level < t.rise ? "none" : health.doubt,
     last: result,
     server: result.server ?? health.server,
