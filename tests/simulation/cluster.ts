@@ -52,6 +52,8 @@ export class SimulatedCluster {
   #lives = 0;
   #breach: Breach | undefined;
   #orders = 0;
+  /** Orders to resume that are under way. */
+  #resumes = 0;
   /** The newest epoch when an order to pause had succeeded for all; undefined if none stands for certain. */
   #pausedAt: number | undefined;
   #endsAt = FAULTS_MS;
@@ -275,10 +277,16 @@ export class SimulatedCluster {
   }
 
   #give(proxy: SimulatedProxy, order: OperatorOrder): void {
-    if (order.name === "resume") this.#pausedAt = undefined;
+    if (order.name === "resume") {
+      this.#pausedAt = undefined;
+      this.#resumes++;
+    }
     const number = ++this.#orders;
     proxy.controller.orderForAll(order, { by: "ann", reason: "" }, ({ is }) => {
-      if (order.name !== "pause" || is !== "finished" || number !== this.#orders) return;
+      // One whose fate is not known may be carried out later.
+      if (order.name === "resume" && (is === "finished" || is === "refused")) this.#resumes--;
+      if (order.name !== "pause" || is !== "finished") return;
+      if (number !== this.#orders || this.#resumes > 0) return;
       this.#pausedAt = Math.max(...this.proxies.map(({ controller: { state } }) => state.epoch));
     });
   }
