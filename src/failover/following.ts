@@ -54,7 +54,9 @@ export function beginWithOthers(context: StepContext): boolean {
 
 /** Before the service begins: the shared decision counts, and not what this machine remembers. */
 function adopt(context: StepContext, { decision, orders, role }: ClusterView): void {
-  if (decision === undefined || role === "cutOff") return;
+  if (role === "cutOff") return;
+  if (orders !== undefined) takeOrders(context, orders);
+  if (decision === undefined) return;
   const { to, from, phase, epoch } = decision;
   const chosen = phase === "done" ? to : from;
   context.set({
@@ -63,7 +65,6 @@ function adopt(context: StepContext, { decision, orders, role }: ClusterView): v
     lastChosen: chosen,
     failedMoves: undefined,
   });
-  if (orders !== undefined) takeOrders(context, orders);
 }
 
 // ---- Following

@@ -347,3 +347,12 @@ Deno.test("whoever takes the lead during a pause repeats an unfinished promotion
   const all = [machine.done, machine.probe("b", true).done].flat();
   assert(all.some((each) => each === "resume b"), all.join());
 });
+
+Deno.test("a proxy at the start takes the orders for all, also before there is a decision", () => {
+  const ann = { by: "ann", reason: "works" };
+  const orders = { paused: ann, drained: new Map([["b", ann]]), pinned: undefined };
+  const machine = new Machine().view({ role: "leads", leader: "p1", orders });
+  machine.take({ type: "begun" }).probe("a", true).probe("b", true);
+  assertEquals([machine.state.paused?.by, machine.state.drained.size], ["ann", 1]);
+  assertEquals([machine.active, machine.done], [undefined, []]);
+});
