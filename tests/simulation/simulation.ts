@@ -110,6 +110,8 @@ export class Simulation {
   readonly begun: { readonly epoch: number; readonly life: number }[] = [];
   /** The upstream that served clients last, the one before, and those whose triggers have begun since. */
   served: readonly string[] = [];
+  /** The upstream whose triggers began last, also while nobody is known to have served. */
+  #begunTo: string | undefined;
   /** Counts the runs of the process, from 1. */
   life = 1;
   /** The state with which the present run began. */
@@ -462,7 +464,8 @@ export class Simulation {
         this.admission = { upstream: effect.upstream.name, epoch: effect.epoch };
         this.opened.push(effect.epoch);
         if (this.state.admission.is === "open") {
-          this.served = [...this.served.slice(-1), effect.upstream.name];
+          const before = this.served.at(-1) ?? this.#begunTo;
+          this.served = [...before === undefined ? [] : [before], effect.upstream.name];
         }
         return;
       case "drain":
@@ -496,6 +499,7 @@ export class Simulation {
     const run = this.#run = { epoch };
     this.#save(this.state);
     this.begun.push({ epoch, life: this.life });
+    this.#begunTo = to;
     if (this.served.length > 0) this.served = [...this.served, to];
     const outcome = this.#outcome();
     const tookMs = outcome.how === "short" ? 0 : this.#random() * this.#settings.triggerMaxMs;
