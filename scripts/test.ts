@@ -5,7 +5,7 @@
 import { SLOW } from "./slow_tests.ts";
 
 /** Test files that run at the same time. Scenarios mostly wait, so there are more of them than cores. */
-const JOBS = navigator.hardwareConcurrency + 3;
+const JOBS = navigator.hardwareConcurrency + 2;
 
 /** With more tests than these, the files that took longest are shown. */
 const MANY = 500;

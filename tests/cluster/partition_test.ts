@@ -19,6 +19,10 @@ interface State {
   readonly active: string | null;
   readonly admission: string;
   readonly cluster: { readonly role: string };
+  readonly upstreams: readonly {
+    readonly verdict: string;
+    readonly last_results: readonly { readonly passed: boolean }[];
+  }[];
 }
 
 interface Machine {
@@ -162,6 +166,8 @@ test("of two proxies, the one whose clients fail is believed, unless it reaches 
   await net.part([one.name], ["a", "b"]);
   // Its clients fail, because of its own network.
   const first = one.proxy.ask();
+  // It is awaited late.
+  first.catch(() => {});
   await one.proxy.event("failover.contested", { upstream: a.name });
   await one.proxy.event("clients.held");
   await all([other], serve(a));
@@ -172,8 +178,16 @@ test("of two proxies, the one whose clients fail is believed, unless it reaches 
     assertEquals(proxy.events("promotion.started").filter(({ move }) => move !== "start"), []);
   }
   // Now it reaches another server, and only its clients use the one that it does not reach.
+  await all(
+    [one],
+    ({ upstreams }) =>
+      upstreams.every(({ verdict, last_results }) =>
+        verdict === "up" && last_results.at(-1)!.passed
+      ),
+  );
   await net.part([one.name], ["a"]);
   const second = one.proxy.ask();
+  second.catch(() => {});
   await all(machines, serve(b));
   assertEquals(await second, "b");
 });

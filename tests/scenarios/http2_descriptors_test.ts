@@ -42,6 +42,8 @@ async function askTogether(client: Http2Client, count: number): Promise<Outcome>
     const isEnd = type === "resetStream" || (flags & FLAG.endStream) !== 0;
     if (isEnd && type !== "goAway") open.delete(stream);
   }
+  // A server that has not even said hello has not begun anything.
+  if (!client.hasHeard) last = 0;
   const notBegun = [...open].filter((id) => id > last).length;
   return { answered, notBegun, lost: open.size - notBegun };
 }

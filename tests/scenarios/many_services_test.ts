@@ -57,7 +57,11 @@ if (Deno.build.os === "linux") {
           `  s${at}: { bind: "${bind}", hosts: "${name}", sessions_on_move: keep }`
         );
         const state = `state_dir: "${folder.at("state")}"`;
-        return `relay: ${relay}\njson_logs: true\n${state}\nservices:\n${services.join("\n")}\n`;
+        // Their checks come at the same time, and the two servers share the cores with this test.
+        const checks = "check_timeout: 20s";
+        return `relay: ${relay}\njson_logs: true\n${checks}\n${state}\nservices:\n${
+          services.join("\n")
+        }\n`;
       };
       await using it = await Upgradable.start(async ({ control }, folder) => {
         const config = await folder.write("failover.yaml", textOf(folder, half, one));

@@ -29,6 +29,8 @@ export interface Wire {
 export class FrameClient<C extends Wire = FakeConn> {
   readonly conn: C;
   readonly blocks = new BlockReader();
+  /** True once a byte has come from the server. */
+  hasHeard = false;
   #sending = Promise.resolve();
   #received: Bytes = new Uint8Array(0);
 
@@ -78,6 +80,7 @@ export class FrameClient<C extends Wire = FakeConn> {
     const buffer = new Uint8Array(65_536);
     const count = await this.conn.read(buffer).catch(() => null);
     if (count === null) return false;
+    this.hasHeard = true;
     this.#received = joined([this.#received, buffer.subarray(0, count)]);
     return true;
   }
