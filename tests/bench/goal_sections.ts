@@ -9,7 +9,16 @@ import { beside, light, paced50, pacedNew } from "./latency.ts";
 import { startProxy } from "./proxies.ts";
 import { placeOf, type Trait, type TraitResult } from "./traits.ts";
 import { http2Bodies, http2Body, http2Small, http2Upload } from "./http2_works.ts";
-import { bulk1, bulk16, connect50, handshake50, secure50, small50, type Work } from "./work.ts";
+import {
+  bulk1,
+  bulk16,
+  connect50,
+  fullHandshakes,
+  handshake50,
+  secure50,
+  small50,
+  type Work,
+} from "./work.ts";
 
 /** One of our modes compared with HAProxy, or another proxy, in the same mode. */
 interface Duel {
@@ -48,6 +57,14 @@ export const SECTIONS: readonly Section[] = [
   ]),
   work("https-small", HTTPS, secure50, "HTTPS small, kept connections", 0.9, 1.2),
   work("https-connect", HTTPS, handshake50, "HTTPS, a resumed session for each request", 0.9, 1.2),
+  work(
+    "https-handshake",
+    HTTPS,
+    fullHandshakes,
+    "HTTPS, a full handshake for each request",
+    0.9,
+    1.2,
+  ),
   work("http2-small", HTTP2, http2Small, "HTTP/2 small, 20 connections, beside nginx", 0.5, 2),
   work("http2-haproxy", HTTPS, http2Small, "HTTP/2 small, 20 connections, beside HAProxy"),
   work("http2-body", HTTP2, http2Body, "HTTP/2, a body of 1 GB, beside nginx", 0.5, 2),

@@ -153,6 +153,39 @@ export const handshake50 = requests(
   "https",
 );
 
+/** Clients of a full handshake at one time. */
+const HANDSHAKERS = 8;
+
+/**
+ * A request with a full handshake each, by `openssl s_time`: other than wrk it resumes no session. Its own count of
+ * seconds is whole, so the time is taken here.
+ */
+export const fullHandshakes: Work = {
+  name: "https-handshake",
+  title: "a full handshake over TLS for each request",
+  rateUnit: "connections/s",
+  cpuUnit: "µs/connection",
+  cpuScale: 1e6,
+  serve: serveFolder,
+  async ask(port, seconds, pinned) {
+    const [program, ...args] = [
+      ...[...pinned, "openssl", "s_time", "-new", "-www", "/"],
+      ...["-connect", `127.0.0.1:${port}`, "-time", `${Math.max(1, Math.round(seconds))}`],
+    ];
+    const since = performance.now();
+    const texts = await Promise.all(
+      Array.from({ length: HANDSHAKERS }, () => run(program!, args)),
+    );
+    const tookS = (performance.now() - since) / 1_000;
+    const counts = texts.map((text) => Number(/(\d+) connections in \d+ real/.exec(text)?.[1]));
+    if (!counts.every((count) => count > 0)) {
+      throw new Error(`openssl measured nothing: ${texts[0]!.slice(-500)}`);
+    }
+    const units = counts.reduce((sum, count) => sum + count, 0);
+    return { rate: units / tookS, units };
+  },
+};
+
 /** The works of the TCP benchmark. */
 export const WORKS: readonly Work[] = [
   bulk1,
