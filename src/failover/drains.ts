@@ -1,6 +1,6 @@
 /** The orders that end sessions on an upstream, and those that cancel such an order. */
 import { isDown } from "./health.ts";
-import type { ProbeResult } from "./ports.ts";
+import type { ProbeResult, Promotion } from "./ports.ts";
 import type { PendingDrain } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 
@@ -56,6 +56,30 @@ export function drainLeft(
       sparedIfMovedMs: undefined,
       revocable: true,
       reason,
+    },
+  });
+}
+
+/**
+ * Ends all sessions on the server `from`, because `to` is promoted in its place, also those that still move bytes: a
+ * server that was only silent would go on to answer their clients, and what it acknowledges then is lost. Only
+ * where checks know the role, since nowhere else is it known that one server at a time may take writes.
+ */
+export function drainReplaced(
+  context: StepContext,
+  { from, to, epoch }: Pick<Promotion, "from" | "to" | "epoch">,
+  reason: string,
+): void {
+  const { policy } = context;
+  if (policy.roles === undefined || policy.sessionsOnDown === "keep") return;
+  const throughEpoch = epoch - 1;
+  if (from === undefined || from === to || throughEpoch <= 0) return;
+  note(context, from, undefined);
+  context.requestAction({
+    do: "drain",
+    order: {
+      ...{ upstream: from, throughEpoch, graceMs: 0, reason },
+      ...{ sparedIfMovedMs: undefined, revocable: false },
     },
   });
 }

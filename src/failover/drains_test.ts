@@ -1,6 +1,6 @@
 /** Which orders end sessions, and which cancel such an order. */
 import { assertEquals } from "@std/assert";
-import { drainDown, drainLeft, spare } from "./drains.ts";
+import { drainDown, drainLeft, drainReplaced, spare } from "./drains.ts";
 import { unknownHealth } from "./health.ts";
 import type { ProbeResult } from "./ports.ts";
 import { StepContext } from "./step_context.ts";
@@ -52,6 +52,26 @@ Deno.test("no session is ended if the policy keeps sessions, before the first ep
   const up = new StepContext(START, 100, POLICY);
   drainDown(up, "a", failed("refused"), true, 3);
   assertEquals([kept, first, up].map(({ effects }) => effects.length), [0, 0, 0]);
+});
+
+Deno.test("where checks know the role, all sessions on the server that is replaced end, also those that move bytes", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const to = { from: "a", to: "b", epoch: 4 };
+  const context = down({ ...POLICY, roles });
+  drainDown(context, "a", failed("silent"), true, 3);
+  drainReplaced(context, to, "a move");
+  assertEquals(orders(context), [["a", 3, true], ["a", 3, false]]);
+  assertEquals(context.state.drains.size, 0);
+  const last = context.effects.at(-1)!;
+  assertEquals(last.do === "drain" && last.order.sparedIfMovedMs, undefined);
+  const kept = down({ ...POLICY, roles, sessionsOnDown: "keep" });
+  drainReplaced(kept, to, "a move");
+  const none = down();
+  drainReplaced(none, to, "a move");
+  const same = down({ ...POLICY, roles });
+  drainReplaced(same, { ...to, to: "a" }, "a move");
+  drainReplaced(same, { ...to, from: undefined }, "a move");
+  assertEquals([kept, none, same].map(({ effects }) => effects.length), [0, 0, 0]);
 });
 
 Deno.test("a drain is cancelled for its own reason only, or for any", () => {

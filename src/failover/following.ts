@@ -12,7 +12,7 @@ import {
   type Vote,
   voteOf,
 } from "./cluster.ts";
-import { drainDown, drainLeft, spare } from "./drains.ts";
+import { drainDown, drainLeft, drainReplaced, spare } from "./drains.ts";
 import { isDown } from "./health.ts";
 import type { StandingOrder } from "./orders.ts";
 import type { Promotion } from "./ports.ts";
@@ -128,14 +128,20 @@ function followPromotion(context: StepContext, decision: Decision, to: Upstream)
 /** Holds new clients, and ends the sessions on the upstream that served so far, as the policy says. */
 function stopServing(context: StepContext, { epoch, to, by }: Decision): void {
   const active = activeOf(context.state)?.upstream;
-  if (active === undefined) return;
   const { state, policy } = context;
   const reason = `${by} promotes ${to} (epoch ${epoch})`;
+  if (active === undefined) {
+    // Sessions may be left that were spared when this proxy saw the server down.
+    const from = state.lastServed?.to;
+    return drainReplaced(context, { from, to, epoch: state.epoch + 1 }, reason);
+  }
   leaveService(context, reason);
   if (active.name !== to) {
     const { last } = context.health(active.name);
     if (policy.sessionsOnMove === "cut") {
       drainLeft(context, active.name, state.epoch, 0, reason);
+    } else if (policy.roles !== undefined) {
+      drainReplaced(context, { from: active.name, to, epoch: state.epoch + 1 }, reason);
     } else if (last !== undefined) drainDown(context, active.name, last, true, state.epoch);
   }
   startRound(context, 1, reason);
@@ -228,7 +234,10 @@ function takeLead(context: StepContext): void {
 }
 
 /** Nobody knows how far the triggers of this promotion came, so they run again, in an epoch of their own. */
-function takeUp(context: StepContext, { to, from, by }: Decision): void {
+function takeUp(
+  context: StepContext,
+  { to, from, by }: Pick<Decision, "to" | "from" | "by">,
+): void {
   context.set({
     remembered: { served: from, unfinished: { to, from }, isGivenUp: false },
   });
@@ -244,6 +253,18 @@ export function decideAfterPause(context: StepContext): void {
   // It may have taken the lead meanwhile, and found a promotion that nobody goes on with.
   if (decision?.phase === "promoting" && !isUnderWay) takeUp(context, decision);
   else reconsider(context);
+}
+
+/**
+ * The triggers beside the traffic were called off with the lead, before they began; but their promotion was stored
+ * after that, when this proxy led again. Nobody else goes on with it.
+ */
+export function takeUpOwn(context: StepContext): void {
+  const { phase, state, policy } = context;
+  const { promotion } = state.lastServed ?? {};
+  if (phase.name !== "serving" || promotion === undefined) return;
+  if (state.cluster === undefined || !mayDecide(state)) return;
+  takeUp(context, { to: phase.active.name, from: promotion.from, by: policy.instance });
 }
 
 /** Somebody has removed the decision from the store: the one in force is stored again. */

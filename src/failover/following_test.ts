@@ -5,7 +5,7 @@ import { activeOf, initialState, type Policy, type State } from "./state.ts";
 import type { ProbeResult } from "./ports.ts";
 import type { Effect, Input } from "./steps.ts";
 import { POLICY } from "./testing/policy.ts";
-import { answeredAs, PASSED, REFUSED } from "./testing/results.ts";
+import { answeredAs, PASSED, REFUSED, SILENT } from "./testing/results.ts";
 import { a, b } from "./testing/states.ts";
 import { phaseForChecks, trustedFor } from "./trust.ts";
 
@@ -244,6 +244,29 @@ Deno.test("whoever takes the lead knows what was chosen while it could not follo
   next.result("a", REFUSED).result("b", REFUSED).result("a", REFUSED).result("b", REFUSED);
   assertEquals([trustedFor(next.state, "a"), trustedFor(next.state, "b")], ["b", "b"]);
   assertEquals(next.state.lastServed?.to, "b");
+});
+
+Deno.test("where checks know the role, a follower ends the sessions on a primary that is replaced, which silence had spared", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const next = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });
+  const hard = ({ effects }: Machine) =>
+    effects.flatMap((each) => each.do === "drain" ? [!each.order.revocable] : []);
+  for (const seesItDown of [true, false]) {
+    const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+    machine.result("a", answeredAs("primary")).result("b", answeredAs("standby"));
+    if (seesItDown) assertEquals(hard(machine.result("a", SILENT)), [false]);
+    assertEquals(hard(machine.view({ ...FOLLOWS, decision: next })), [true]);
+  }
+});
+
+Deno.test("triggers beside the traffic that were called off before they began, and whose promotion was stored after that, are taken up", () => {
+  const machine = leader({ ...POLICY, fall: 1, rise: 1, triggers: "beside" });
+  machine.probe("a", false).probe("b", false).probe("a", false).probe("b", false).probe("a", true);
+  assertEquals(machine.done, ["failover a", "open a 2"]);
+  machine.view({ role: "cutOff" }).view({ role: "leads", decision: decision({ epoch: 1 }) });
+  machine.take({ type: "triggersEnded", epoch: 2, outcome: { how: "cancelled" } });
+  machine.probe("a", true).probe("b", false);
+  assertEquals([machine.state.epoch, machine.active], [3, "a"]);
 });
 
 Deno.test("whoever takes the lead and finds the active upstream down replaces it", () => {

@@ -5,9 +5,9 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { MoveKind } from "../events/events.ts";
 import { leaveService, outageMs } from "./admission.ts";
-import { drainLeft, spare } from "./drains.ts";
+import { drainLeft, drainReplaced, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
-import { conclude, conclusionOf, stay } from "./following.ts";
+import { conclude, conclusionOf, stay, takeUpOwn } from "./following.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { Promotion, TriggerOutcome } from "./ports.ts";
 import { reportOf, takesWrites } from "./roles.ts";
@@ -82,6 +82,7 @@ export function promote(
     return;
   }
   if (cutsFirst) return beginTriggers(context);
+  if (back === undefined) drainReplaced(context, promotion, drainReason(promotion));
   context.requestAction({ do: "runTriggers", promotion });
   if (policy.triggers === "beside" && back === undefined) finishPromotion(context);
 }
@@ -152,6 +153,7 @@ export function loseBack(context: StepContext, phase: Promoting, why?: string): 
 function beginTriggersOf(context: StepContext): void {
   const { phase } = context;
   if (phase.name !== "promoting") return;
+  drainReplaced(context, phase.promotion, drainReason(phase.promotion));
   context.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
   context.requestAction({ do: "runTriggers", promotion: phase.promotion });
 }
@@ -214,7 +216,10 @@ export function takeTriggersEnded(
   }
   // Its port was not opened, or must not stay open: another proxy may have decided otherwise.
   if (outcome.how === "denied") return lose(context, outcome.reason);
-  if (phase.triggers.is !== "running") return;
+  if (phase.triggers.is !== "running") {
+    if (outcome.how === "cancelled") takeUpOwn(context);
+    return;
+  }
   context.set({ stage: state.stage + 1 });
   if (outcome.how === "ran") context.set({ lastChosen: phase.active.name });
   const triggers = progressAfter(context, phase.active.name, phase.triggers.attempt, outcome);

@@ -78,6 +78,21 @@ Deno.test("a move that cuts sessions waits for the grace, cuts them, and then ru
   assertEquals(context.state.failbacks, [100]);
 });
 
+Deno.test("before a server with a role is promoted, the sessions on the one that it replaces end", () => {
+  const lastServed = { to: "b", promotion: undefined, since: 0 };
+  const state = {
+    ...START,
+    phase: serving({ is: "ran" }),
+    epoch: 3,
+    admission: HOLDING,
+    lastServed,
+  };
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const context = stepAt(state, { roles });
+  promote(context, a, "failover", "b is down", {});
+  assertEquals(effectsOf(context), ["promotion.started", "drain b 0", "run triggers of 4"]);
+});
+
 Deno.test("a chosen upstream that was down is up after one pass, and says so", () => {
   const context = stepAt(START);
   bringDown(context, "a");
