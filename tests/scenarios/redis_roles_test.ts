@@ -69,6 +69,33 @@ scenario(
 );
 
 scenario(
+  "a master that is only silent is replaced, and its sessions end before that, also those that still send",
+  async (relay) => {
+    await using scene = await pair({ ...relay, promote: "on" });
+    const { master, replica, proxy } = scene;
+    const [hostname, port] = proxy.address.split(":");
+    using conn = await Deno.connect({ hostname: hostname!, port: Number(port) });
+    const ping = new TextEncoder().encode("PING\r\n");
+    await conn.write(ping);
+    await withTestDeadline("its answer", conn.read(new Uint8Array(16)));
+    master.freeze();
+    await proxy.event("probe.failed", { upstream: master.name });
+    // The kernel of a master that stands still takes what clients send.
+    await conn.write(ping);
+    await proxy.event("promotion.finished", { move: "failover", to: replica.name });
+    await conn.write(ping).catch(() => {});
+    const { count, kept } = await proxy.event("sessions.cut", { upstream: master.name });
+    assertEquals([count, kept], [1, 0]);
+    const rest = conn.read(new Uint8Array(16)).catch(() => null);
+    assertEquals(await withTestDeadline("the end of the session", rest), null);
+    assertEquals(await write(proxy.address, "two"), "OK");
+    master.thaw();
+    await proxy.event("upstream.barred", { upstream: master.name, kind: "stale" });
+  },
+  REDIS_NEEDS,
+);
+
+scenario(
   "a master that somebody else made a replica is left at once for the new one",
   async (relay) => {
     await using scene = await pair(relay);
