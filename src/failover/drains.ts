@@ -74,6 +74,9 @@ export function drainReplaced(
   if (policy.roles === undefined || policy.sessionsOnDown === "keep") return;
   const throughEpoch = epoch - 1;
   if (from === undefined || from === to || throughEpoch <= 0) return;
+  const health = context.health(from);
+  // Its sessions end already, after the grace in which their last bytes arrive.
+  if (isDown(health, policy) && health.last?.evidence !== "silent") return;
   note(context, from, undefined);
   context.requestAction({
     do: "drain",

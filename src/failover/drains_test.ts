@@ -15,11 +15,12 @@ const failed = (evidence: ProbeResult["evidence"]): ProbeResult => ({
 });
 
 /** A step at 100 ms in which upstream a is down since 40 ms. */
-function down(policy = POLICY): StepContext {
+function down(policy = POLICY, evidence: ProbeResult["evidence"] = "refused"): StepContext {
   const health = new Map(START.health).set("a", {
     ...unknownHealth(5),
     level: 0,
     failingSince: 40,
+    last: failed(evidence),
   });
   return new StepContext({ ...START, health }, 100, policy);
 }
@@ -57,21 +58,23 @@ Deno.test("no session is ended if the policy keeps sessions, before the first ep
 Deno.test("where checks know the role, all sessions on the server that is replaced end, also those that move bytes", () => {
   const roles = { maxLag: undefined, promotedBy: "us" } as const;
   const to = { from: "a", to: "b", epoch: 4 };
-  const context = down({ ...POLICY, roles });
+  const context = down({ ...POLICY, roles }, "silent");
   drainDown(context, "a", failed("silent"), true, 3);
   drainReplaced(context, to, "a move");
   assertEquals(orders(context), [["a", 3, true], ["a", 3, false]]);
   assertEquals(context.state.drains.size, 0);
   const last = context.effects.at(-1)!;
   assertEquals(last.do === "drain" && last.order.sparedIfMovedMs, undefined);
-  const kept = down({ ...POLICY, roles, sessionsOnDown: "keep" });
+  const kept = down({ ...POLICY, roles, sessionsOnDown: "keep" }, "silent");
   drainReplaced(kept, to, "a move");
-  const none = down();
+  const none = down(POLICY, "silent");
   drainReplaced(none, to, "a move");
-  const same = down({ ...POLICY, roles });
+  const dead = down({ ...POLICY, roles });
+  drainReplaced(dead, to, "a move");
+  const same = down({ ...POLICY, roles }, "silent");
   drainReplaced(same, { ...to, to: "a" }, "a move");
   drainReplaced(same, { ...to, from: undefined }, "a move");
-  assertEquals([kept, none, same].map(({ effects }) => effects.length), [0, 0, 0]);
+  assertEquals([kept, none, dead, same].map(({ effects }) => effects.length), [0, 0, 0, 0]);
 });
 
 Deno.test("a drain is cancelled for its own reason only, or for any", () => {
