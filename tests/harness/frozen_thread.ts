@@ -16,6 +16,14 @@ export function threadNamed(pid: number, name: string): number {
   throw new Error(`process ${pid} has no thread "${name}"`);
 }
 
+/** How often it is looked, a millisecond apart, whether a thread is idle before it is stopped in any case. */
+const IDLE_TRIES_MAX = 1_000;
+
+/** Whether a thread waits for events in the kernel. */
+function isIdle(id: number): boolean {
+  return Deno.readTextFileSync(`/proc/${id}/wchan`).includes("epoll");
+}
+
 /** Stops a thread until this is disposed of. Throws if the system does not allow it. */
 export class FrozenThread implements Disposable {
   readonly #c = Deno.dlopen("libc.so.6", {
@@ -26,6 +34,9 @@ export class FrozenThread implements Disposable {
 
   constructor(id: number) {
     this.#id = id;
+    // One that is at work may hold a lock that the other threads need.
+    const nap = new Int32Array(new SharedArrayBuffer(4));
+    for (let tries = 0; tries < IDLE_TRIES_MAX && !isIdle(id); tries++) Atomics.wait(nap, 0, 0, 1);
     this.#ask("PTRACE_SEIZE", PTRACE_SEIZE);
     this.#ask("PTRACE_INTERRUPT", PTRACE_INTERRUPT);
     // A thread that sleeps in the kernel is woken and then stops.

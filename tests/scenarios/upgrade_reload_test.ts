@@ -5,6 +5,7 @@ import { runCommand } from "../harness/command.ts";
 import { Folder } from "../harness/folder.ts";
 import { type Flags, startProxy } from "../harness/proxy.ts";
 import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { Upgradable } from "../harness/upgradable.ts";
 
@@ -85,7 +86,8 @@ if (Deno.build.os === "linux") {
         await Deno.writeTextFile(it.folder.at("failover.yaml"), "hold: 2s\n");
         reloading = Array.from({ length: RELOADS_MAX + 1 }, () => it.control.order("reload"));
         // One too many is refused at once: the others are under way then.
-        assertEquals((await Promise.race(reloading))[0], 409);
+        const first = withTestDeadline("a refusal", Promise.race(reloading), it.proxy.lastLines);
+        assertEquals((await first)[0], 409);
         upgrading = it.upgrade();
         await it.proxy.event("upgrade.started");
       }
