@@ -7,15 +7,36 @@
 import type { ListenOptions, Pipe, SockAddr, SocketOptions } from "./kernel.ts";
 import { Libc } from "./libc.ts";
 
-/** One byte for each descriptor: 1 while it is open. */
+/** One byte for each descriptor: 1 while it is open. The last byte says whether the thread may go on. */
 export type Marks = Uint8Array<SharedArrayBuffer>;
 
 /** The default of `fs.nr_open`, beyond which no limit of descriptors can be set (proc_sys_fs(5)). */
 const FDS_MAX = 1024 * 1024;
+/** In the last byte: the thread is over. */
+const OVER = 2;
 
 /** Reserves 1 MiB of address space; memory is used only where descriptors were open. */
 export function newMarks(): Marks {
-  return new Uint8Array(new SharedArrayBuffer(FDS_MAX));
+  return new Uint8Array(new SharedArrayBuffer(FDS_MAX + 1));
+}
+
+/**
+ * The thread must end. `Worker.terminate` does not interrupt a loop that runs: without this a thread that hung, was
+ * replaced and goes on later would use descriptors that belong to somebody else by then.
+ */
+export function markOver(marks: Marks): void {
+  marks[FDS_MAX] = OVER;
+}
+
+/**
+ * The marks for a thread that takes the place of one that is over: only descriptors that were given to it before its
+ * start are marked. Those of a thread that is not over stay as they are.
+ */
+export function marksForNext(marks: Marks): Marks {
+  if (marks[FDS_MAX] !== OVER) return marks;
+  const next = newMarks();
+  for (let fd = marks.indexOf(1); fd !== -1; fd = marks.indexOf(1, fd + 1)) next[fd] = 1;
+  return next;
 }
 
 /** The kernel, for a thread whose descriptors must be closed if it dies. */
@@ -31,6 +52,12 @@ export class TrackedLibc extends Libc {
   override [Symbol.dispose](): void {
     this.#marks[this.epoll] = 0;
     super[Symbol.dispose]();
+  }
+
+  /** Throws when the thread is over. */
+  override poll(timeoutMs: number): number {
+    if (this.#marks[FDS_MAX] === OVER) throw new Error("this thread was replaced");
+    return super.poll(timeoutMs);
   }
 
   override bind(address: SockAddr, options: Omit<ListenOptions, "backlog">): number {
@@ -65,13 +92,14 @@ export class TrackedLibc extends Libc {
   }
 
   #opened(fd: number): number {
-    if (fd >= 0) this.#marks[fd] = 1;
+    if (fd >= 0 && fd < FDS_MAX) this.#marks[fd] = 1;
     return fd;
   }
 }
 
-/** Closes the descriptors that a dead thread left open. The thread must not run any more. */
+/** Closes the descriptors that a dead thread left open. The thread must not run any more, or is told to end. */
 export function closeMarked(libc: Libc, marks: Marks): void {
+  markOver(marks);
   for (let fd = marks.indexOf(1); fd !== -1; fd = marks.indexOf(1, fd + 1)) {
     marks[fd] = 0;
     libc.close(fd);

@@ -1,10 +1,10 @@
 /** Which descriptors of a thread are open, as another thread sees it. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Address } from "../base/address.ts";
 import { Libc } from "./libc.ts";
 import { closeLibc } from "./open_libc.ts";
 import { addressOfSockaddr, ipSockaddr } from "./sockaddr.ts";
-import { closeMarked, newMarks, TrackedLibc } from "./tracked_libc.ts";
+import { closeMarked, markOver, marksForNext, newMarks, TrackedLibc } from "./tracked_libc.ts";
 import { onLinux } from "./testing/on_linux.ts";
 
 const OPTIONS = { backlog: 8, userTimeoutMs: 0 } as const;
@@ -40,10 +40,21 @@ Deno.test("what a dead thread left open is closed, and nothing else", onLinux, a
   const [lostAt, keptAt] = [lost!, kept!].map((fd) => addressOfSockaddr(living.localAddress(fd)));
   (await connect(lostAt!)).close();
   closeMarked(living, marks);
-  assertEquals(marked(marks), 0);
+  assertEquals(marks.indexOf(1), -1);
   await assertRejects(() => connect(lostAt!), Deno.errors.ConnectionRefused);
   (await connect(keptAt!)).close();
   living.close(kept!);
+  // If the thread goes on all the same, it ends before it uses what may be somebody else's by now.
+  assertThrows(() => dead.poll(0), Error, "this thread was replaced");
   // A thread that has died has no library open any more.
   closeLibc();
+});
+
+Deno.test("the next thread has marks of its own, with what it was given before its start", () => {
+  const marks = newMarks();
+  assertEquals(marksForNext(marks), marks);
+  markOver(marks);
+  marks[7] = 1;
+  const next = marksForNext(marks);
+  assertEquals([next === marks, marked(next), next[7]], [false, 1, 1]);
 });

@@ -8,7 +8,7 @@ import { backoffMs } from "../base/backoff.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Publish } from "../events/events.ts";
 import { Libc } from "../linux/libc.ts";
-import { newMarks } from "../linux/tracked_libc.ts";
+import { type Marks, marksForNext, newMarks } from "../linux/tracked_libc.ts";
 import { type ServiceSpec, ShardedService } from "./sharded_service.ts";
 import { newThreadMemory, type ThreadMemory } from "./memory.ts";
 import type { ThreadMessage } from "./messages.ts";
@@ -45,7 +45,8 @@ export interface ThreadGroupParts {
 
 interface ThreadSlot {
   readonly number: number;
-  readonly marks: ReturnType<typeof newMarks>;
+  /** Those of the thread; each has its own, since one that was replaced may go on for a while. */
+  marks: Marks;
   readonly watchdog: ThreadWatchdog;
   /** Undefined while the thread is dead. */
   thread: ThreadHandle | undefined;
@@ -146,7 +147,8 @@ export class ThreadGroup implements AsyncDisposable {
 
   #start(seat: ThreadSlot): void {
     const { clock, script, kinds } = this.#parts;
-    const { number, marks, watchdog } = seat;
+    const { number, watchdog } = seat;
+    const marks = seat.marks = marksForNext(seat.marks);
     const hear = (message: ThreadMessage) => this.#hear(number, message);
     watchdog.reset();
     let thread: ThreadHandle;

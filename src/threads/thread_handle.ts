@@ -3,7 +3,7 @@
  * notices when the thread has ended. Owns the worker and its message port.
  */
 import type { Libc } from "../linux/libc.ts";
-import { closeMarked, type Marks } from "../linux/tracked_libc.ts";
+import { closeMarked, markOver, type Marks } from "../linux/tracked_libc.ts";
 import type { ThreadMemory } from "./memory.ts";
 import type { Envelope, ShardOrder, ShardSpec, ThreadMessage, ThreadStart } from "./messages.ts";
 
@@ -74,12 +74,13 @@ export class ThreadHandle {
     return promise;
   }
 
-  /** Stops the thread from running any further, which may take a moment; `bury` must follow. */
+  /** The thread ends as soon as its present turn does, if ever; `declareDead` must follow. */
   terminate(): void {
+    markOver(this.#parts.marks);
     this.#worker.terminate();
   }
 
-  /** Ends the handle: the thread does not run any more, for the reason `reason`. */
+  /** Ends the handle, for the reason `reason`. */
   declareDead(reason: string): void {
     this.#close(new ThreadDied(reason));
   }

@@ -9,6 +9,9 @@ import "./thread_main.ts";
 const { receive, poll } = Libc.prototype;
 let isDying = false;
 
+/** Longer than it takes to see that it hangs, in milliseconds. */
+const SPINS_MS = 5_000;
+
 Libc.prototype.receive = function (this: Libc, fd: number): number {
   const count = receive.call(this, fd);
   const received = count > 0 ? new TextDecoder().decode(this.scratch.subarray(0, count)) : "";
@@ -16,7 +19,8 @@ Libc.prototype.receive = function (this: Libc, fd: number): number {
   if (received === "die") isDying = true;
   if (received === "spin") {
     this.send(fd, new TextEncoder().encode("spinning"), 0, 8);
-    for (;;);
+    // Nothing ends a loop that runs: one without end would take a core from all later tests.
+    for (const until = performance.now() + SPINS_MS; performance.now() < until;);
   }
   return count;
 };
