@@ -50,13 +50,14 @@ export class TrackedLibc extends Libc {
   }
 
   override [Symbol.dispose](): void {
+    if (this.#isOver) return;
     this.#marks[this.epoll] = 0;
     super[Symbol.dispose]();
   }
 
   /** Throws when the thread is over. */
   override poll(timeoutMs: number): number {
-    if (this.#marks[FDS_MAX] === OVER) throw new Error("this thread was replaced");
+    if (this.#isOver) throw new Error("this thread was replaced");
     return super.poll(timeoutMs);
   }
 
@@ -82,13 +83,20 @@ export class TrackedLibc extends Libc {
 
   // The mark is removed first: after the close another thread may get the same number.
   override close(fd: number): void {
+    if (this.#isOver) return;
     this.#marks[fd] = 0;
     super.close(fd);
   }
 
   override reset(fd: number): void {
+    if (this.#isOver) return;
     this.#marks[fd] = 0;
     super.reset(fd);
+  }
+
+  /** Its descriptors were closed for it: their numbers may be somebody else's. */
+  get #isOver(): boolean {
+    return this.#marks[FDS_MAX] === OVER;
   }
 
   #opened(fd: number): number {

@@ -46,6 +46,12 @@ Deno.test("what a dead thread left open is closed, and nothing else", onLinux, a
   living.close(kept!);
   // If the thread goes on all the same, it ends before it uses what may be somebody else's by now.
   assertThrows(() => dead.poll(0), Error, "this thread was replaced");
+  const others = living.listen(LOOPBACK, OPTIONS);
+  dead.close(others);
+  dead.reset(others);
+  const othersAt = addressOfSockaddr(living.localAddress(others));
+  (await connect(othersAt!)).close();
+  living.close(others);
   // A thread that has died has no library open any more.
   closeLibc();
 });
