@@ -17,7 +17,11 @@ export class AccessLogs implements Disposable {
   readonly #clock: Clock;
   readonly #publish: Publish;
   readonly #files = new Map<string, AccessLogFile>();
-  readonly #closing = new Map<AccessLogFile, () => void>();
+  /** Files that no service names any more, by path. */
+  readonly #closing = new Map<
+    string,
+    { readonly file: AccessLogFile; readonly close: () => void }
+  >();
   /** One line for each file that could not be opened at the start. */
   errors: readonly string[] = [];
 
@@ -56,9 +60,9 @@ export class AccessLogs implements Disposable {
     };
   }
 
-  /** The file at this path, if it is one of them. */
+  /** The file at this path, if it is one of them, or was until a short time ago: its last lines still belong there. */
   at(path: string): AccessLogFile | undefined {
-    return this.#files.get(path);
+    return this.#files.get(path) ?? this.#closing.get(path)?.file;
   }
 
   /** The next lines are written to the files that the paths name then. */
@@ -67,20 +71,27 @@ export class AccessLogs implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const cancel of this.#closing.values()) cancel();
-    for (const file of [...this.#files.values(), ...this.#closing.keys()]) file[Symbol.dispose]();
+    for (const { close } of this.#closing.values()) close();
+    for (const file of this.#files.values()) file[Symbol.dispose]();
   }
 
   #closeUnnamed(named: ReadonlySet<string>): void {
     for (const [path, file] of this.#files) {
       if (named.has(path)) continue;
       this.#files.delete(path);
-      const cancel = this.#clock.after(LAST_LINES_MS, () => {
-        this.#closing.delete(file);
-        file[Symbol.dispose]();
-      });
-      this.#closing.set(file, cancel);
+      this.#closeSoon(path, file);
     }
+  }
+
+  #closeSoon(path: string, file: AccessLogFile): void {
+    this.#closing.get(path)?.close();
+    const close = () => {
+      cancel();
+      this.#closing.delete(path);
+      file[Symbol.dispose]();
+    };
+    const cancel = this.#clock.after(LAST_LINES_MS, close);
+    this.#closing.set(path, { file, close });
   }
 
   /** Opens those that are not open yet. */

@@ -20,8 +20,8 @@ export interface Endpoints {
 /** What the main thread needs to answer the questions of shards. */
 export interface Answering {
   readonly endpoints: Endpoints;
-  /** Undefined where nothing is logged. */
-  readonly accessLog: AccessLogFile | undefined;
+  /** The access log at this path; undefined where nothing is logged. */
+  readonly accessLogAt: (path: string) => AccessLogFile | undefined;
   /** Offers a connection to another process. */
   readonly pass: (connection: PassedConnection) => Promise<boolean> | undefined;
 }
@@ -43,7 +43,7 @@ export async function answerShard(
 
 async function answerTo(
   question: HttpShardQuestion,
-  { endpoints, accessLog, pass }: Answering,
+  { endpoints, accessLogAt, pass }: Answering,
 ): Promise<HttpShardAnswer> {
   if (question.about === "passing") {
     return { about: "passing", isTaken: await pass(question) ?? false };
@@ -53,7 +53,7 @@ async function answerTo(
     return { about: "name", ips: found instanceof Fault ? [] : found };
   }
   if (question.about === "lines") {
-    const written = await accessLog?.write(question.lines);
+    const written = await accessLogAt(question.path)?.write(question.lines);
     return { about: "lines", ...written ?? { lost: 0, reason: "" } };
   }
   const { method, url, headers } = question;

@@ -1,4 +1,8 @@
 import { assertEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
+import { inTempFolder } from "../base/testing/temp_folder.ts";
+import { configOf } from "../config/testing/config.ts";
+import { AccessLogs } from "./access_logs.ts";
 import type { ShardOrder } from "../threads/messages.ts";
 import { type Answering, answerShard } from "./http_answers.ts";
 import type { HttpShardQuestion } from "./http_messages.ts";
@@ -12,7 +16,7 @@ async function answerTo(question: HttpShardQuestion, by: Partial<Answering> = {}
   };
   await answerShard(service, 3, { is: "message", what: { id: 7, question } }, {
     endpoints: { fetch: () => new Response("not asked") },
-    accessLog: undefined,
+    accessLogAt: () => undefined,
     pass: () => undefined,
     ...by,
   });
@@ -47,9 +51,32 @@ Deno.test("a shard gets addresses, responses of the admin endpoints, and what be
   };
   const answer = await answerTo(request, { endpoints }) as { status: number; body: Uint8Array };
   assertEquals([answer.status, new TextDecoder().decode(answer.body)], [203, "http://a/x"]);
-  const lines = { about: "lines", lines: new Uint8Array() } as const;
+  const lines = { about: "lines", path: "a.log", lines: new Uint8Array() } as const;
   assertEquals(await answerTo(lines), { about: "lines", lost: 0, reason: "" });
 });
+
+Deno.test("lines go to the file that was the access log when they were made, also after a reload", () =>
+  inTempFolder(async (folder) => {
+    const [old, other] = [`${folder}/a.log`, `${folder}/b.log`];
+    const [of, clock] = [(path: string) => configOf(argsOf(path)), new ManualClock()];
+    using logs = await AccessLogs.open(of(old), clock, () => {});
+    const prepared = await logs.prepare(of(other));
+    if (!("add" in prepared)) throw new Error(prepared.join());
+    prepared.add();
+    prepared.keepOnly();
+    const lines = new TextEncoder().encode("late\n");
+    const by = { accessLogAt: (path: string) => logs.at(path) };
+    const answer = await answerTo({ about: "lines", path: old, lines }, by);
+    assertEquals(answer, { about: "lines", lost: 0, reason: "" });
+    assertEquals(await Promise.all([old, other].map((path) => Deno.readTextFile(path))), [
+      "late\n",
+      "",
+    ]);
+  }));
+
+function argsOf(accessLog: string): string[] {
+  return ["--primary", "http://a:1", "--backup", "http://b:1", "--access-log", accessLog];
+}
 
 async function answerOfLocalhost(): Promise<readonly string[]> {
   const { systemLookUp } = await import("../net/look_up.ts");

@@ -342,7 +342,7 @@ class HttpInThreads implements Service {
     else if (report.is === "message") {
       const by = {
         endpoints: this.#endpoints!,
-        accessLog: this.#accessLog,
+        accessLogAt: (path: string) => this.#layout.context.accessLogs?.at(path) ?? this.#accessLog,
         pass: (connection: PassedConnection) =>
           this.#passOn?.(this.#layout.config.name, httpParcel(connection)),
       };

@@ -51,8 +51,8 @@ export type FromHttpShard = { readonly id: number; readonly question: HttpShardQ
 
 /** What a shard asks the main thread. */
 export type HttpShardQuestion =
-  /** Whole lines for the access log. */
-  | { readonly about: "lines"; readonly lines: Uint8Array<ArrayBuffer> }
+  /** Whole lines for the access log at this path, which a reload may have replaced by another one meanwhile. */
+  | { readonly about: "lines"; readonly path: string; readonly lines: Uint8Array<ArrayBuffer> }
   | { readonly about: "name"; readonly host: string }
   /** Whether another process goes on with this connection, which waits for a request. */
   | { readonly about: "passing"; readonly descriptor: number; readonly peer: string }

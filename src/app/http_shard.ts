@@ -142,7 +142,7 @@ class HttpShard implements Shard {
     return accessLogFor(config, {
       clock: this.#clock,
       publish: (event) => this.#publish(event),
-      write: (lines) => this.#questions.written(lines),
+      write: (lines) => this.#questions.written(config.accessLog, lines),
     });
   }
 

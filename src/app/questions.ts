@@ -41,9 +41,9 @@ export class Questions {
     return new Response(body, { status, headers: answer.headers.map(([...pair]) => pair) });
   }
 
-  /** Sends whole lines for the access log. Resolves with how many of them could not be written. */
-  async written(lines: Uint8Array<ArrayBuffer>): Promise<LinesOutcome> {
-    const answer = await this.#ask({ about: "lines", lines });
+  /** Sends whole lines for the access log at this path. Resolves with how many of them could not be written. */
+  async written(path: string, lines: Uint8Array<ArrayBuffer>): Promise<LinesOutcome> {
+    const answer = await this.#ask({ about: "lines", path, lines });
     return answer?.about === "lines" ? answer : { lost: 0, reason: "" };
   }
 
