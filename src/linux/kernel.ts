@@ -48,6 +48,12 @@ export const PEER_ENDED = 0x2000;
 
 /** The system calls of one thread, with an epoll of its own. */
 export interface Kernel {
+  /**
+   * True once another thread has taken the place of the one that calls: descriptors must not be used any more, also
+   * not by OpenSSL. They are closed, and their numbers may be somebody else's.
+   */
+  readonly isOver?: boolean;
+
   /** A monotonic clock, in milliseconds. */
   now(): number;
 

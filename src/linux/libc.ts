@@ -105,6 +105,10 @@ export class Libc implements Kernel {
     return this.#epoll;
   }
 
+  get isOver(): boolean {
+    return false;
+  }
+
   now(): number {
     return performance.now();
   }

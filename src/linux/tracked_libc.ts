@@ -39,7 +39,10 @@ export function marksForNext(marks: Marks): Marks {
   return next;
 }
 
-/** The kernel, for a thread whose descriptors must be closed if it dies. */
+/**
+ * The kernel, for a thread whose descriptors must be closed if it dies. When the thread is over, each call that uses a
+ * descriptor or opens one throws.
+ */
 export class TrackedLibc extends Libc {
   readonly #marks: Marks;
 
@@ -49,31 +52,74 @@ export class TrackedLibc extends Libc {
     this.#opened(this.epoll);
   }
 
+  /** True once `markOver` was called: its descriptors were closed for it, and their numbers may be somebody else's. */
+  override get isOver(): boolean {
+    return this.#marks[FDS_MAX] === OVER;
+  }
+
   override [Symbol.dispose](): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     this.#marks[this.epoll] = 0;
     super[Symbol.dispose]();
   }
 
-  /** Throws when the thread is over. */
+  override watch(fd: number, mark: number): number {
+    this.#mustOwn();
+    return super.watch(fd, mark);
+  }
+
+  override watchShared(listener: number, mark: number): number {
+    this.#mustOwn();
+    return super.watchShared(listener, mark);
+  }
+
   override poll(timeoutMs: number): number {
-    if (this.#isOver) throw new Error("this thread was replaced");
+    this.#mustOwn();
     return super.poll(timeoutMs);
   }
 
   override bind(address: SockAddr, options: Omit<ListenOptions, "backlog">): number {
+    this.#mustOwn();
     return this.#opened(super.bind(address, options));
   }
 
   override accept(listener: number): number {
+    this.#mustOwn();
     return this.#opened(super.accept(listener));
   }
 
   override connect(address: SockAddr, options: SocketOptions): number {
+    this.#mustOwn();
     return this.#opened(super.connect(address, options));
   }
 
+  override takeError(fd: number): number {
+    this.#mustOwn();
+    return super.takeError(fd);
+  }
+
+  override receive(fd: number): number {
+    this.#mustOwn();
+    return super.receive(fd);
+  }
+
+  override receiveInto(fd: number, buffer: Uint8Array<ArrayBuffer>): number {
+    this.#mustOwn();
+    return super.receiveInto(fd, buffer);
+  }
+
+  override send(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number {
+    this.#mustOwn();
+    return super.send(fd, bytes, from, to);
+  }
+
+  override splice(from: number, to: number, count: number): number {
+    this.#mustOwn();
+    return super.splice(from, to, count);
+  }
+
   override pipe(): Pipe | number {
+    this.#mustOwn();
     const pipe = super.pipe();
     if (typeof pipe === "number") return pipe;
     this.#opened(pipe.read);
@@ -81,22 +127,42 @@ export class TrackedLibc extends Libc {
     return pipe;
   }
 
+  /** The eventfd is also that of the next thread, which must not miss what wakes it. */
+  override settle(eventfd: number): void {
+    this.#mustOwn();
+    super.settle(eventfd);
+  }
+
+  // What follows ends something: it is called while an error is handled, so it does nothing instead of throwing.
+
+  override unwatch(fd: number): void {
+    if (!this.isOver) super.unwatch(fd);
+  }
+
+  override shutdownWrite(fd: number): void {
+    if (!this.isOver) super.shutdownWrite(fd);
+  }
+
+  override shutdown(fd: number): void {
+    if (!this.isOver) super.shutdown(fd);
+  }
+
   // The mark is removed first: after the close another thread may get the same number.
   override close(fd: number): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     this.#marks[fd] = 0;
     super.close(fd);
   }
 
   override reset(fd: number): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     this.#marks[fd] = 0;
     super.reset(fd);
   }
 
-  /** Its descriptors were closed for it: their numbers may be somebody else's. */
-  get #isOver(): boolean {
-    return this.#marks[FDS_MAX] === OVER;
+  /** Throws when the thread is over: not an error number, which would be taken for a fault of the peer. */
+  #mustOwn(): void {
+    if (this.isOver) throw new Error("this thread was replaced");
   }
 
   #opened(fd: number): number {

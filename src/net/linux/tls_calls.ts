@@ -5,7 +5,7 @@ import type { Kernel } from "../../linux/kernel.ts";
 import type { TlsSession } from "../../linux/tls_session.ts";
 
 /** The part of `Kernel` that is used. */
-type SocketKernel = Pick<Kernel, "receiveInto" | "shutdownWrite" | "close" | "reset">;
+type SocketKernel = Pick<Kernel, "isOver" | "receiveInto" | "shutdownWrite" | "close" | "reset">;
 
 /** Takes what comes from a socket, before OpenSSL gets it; used in one call at a time. */
 const RECEIVED = new Uint8Array(new ArrayBuffer(32 * 1024));
@@ -66,6 +66,7 @@ export class TlsCalls {
 
   /** Reads into `buffer`, or without one makes a step of the handshake; takes what that needs from the socket. */
   #step(fd: number, buffer?: Bytes): number {
+    this.#mustOwn();
     const session = this.#session;
     for (let takes = 0;; takes++) {
       if (session.isDrained) {
@@ -92,17 +93,19 @@ export class TlsCalls {
   }
 
   send(_fd: number, bytes: Bytes, from: number, to: number): number {
+    this.#mustOwn();
     return this.#session.send(from === 0 ? bytes : bytes.subarray(from, to), to - from);
   }
 
   /** Ends our sending side with close_notify, and with a FIN after that. */
   shutdownWrite(fd: number): void {
+    if (this.#kernel.isOver === true) return;
     this.#isEnding = this.#session.end() === -EAGAIN;
     if (!this.#isEnding) this.#kernel.shutdownWrite(fd);
   }
 
   close(fd: number): void {
-    this.#session.end();
+    if (this.#kernel.isOver !== true) this.#session.end();
     this.#session.free();
     this.#kernel.close(fd);
   }
@@ -110,5 +113,10 @@ export class TlsCalls {
   reset(fd: number): void {
     this.#session.free();
     this.#kernel.reset(fd);
+  }
+
+  /** OpenSSL writes to the descriptor by itself, so the kernel's own guard would not see it. */
+  #mustOwn(): void {
+    if (this.#kernel.isOver === true) throw new Error("this thread was replaced");
   }
 }

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { EAGAIN, ECONNRESET, EINTR, EPROTO } from "../../linux/errno.ts";
 import type { TlsSession } from "../../linux/tls_session.ts";
 import { TlsCalls } from "./tls_calls.ts";
@@ -6,7 +6,7 @@ import { TlsCalls } from "./tls_calls.ts";
 /** A connection of which a test sees what is done, and whose end needs room when `isFull`. */
 function bench() {
   const done: string[] = [];
-  const state = { isFull: false };
+  const state = { isFull: false, isOver: false };
   const session = {
     why: "a reason",
     isDrained: false,
@@ -17,6 +17,9 @@ function bench() {
     free: () => void done.push("free"),
   } as unknown as TlsSession;
   const calls = new TlsCalls({
+    get isOver() {
+      return state.isOver;
+    },
     shutdownWrite: () => void done.push("FIN"),
     close: () => void done.push("close"),
     reset: () => void done.push("RST"),
@@ -63,6 +66,19 @@ Deno.test("after a handshake that has failed the bytes of the peer are not taken
   assertEquals([calls.handshake(5), calls.why], [-EPROTO, "a reason"]);
   assertEquals(calls.receiveInto(5, new Uint8Array(3)), 1);
   assertEquals(done, ["drop"]);
+});
+
+Deno.test("OpenSSL writes nothing to a descriptor of a thread that was replaced", () => {
+  const { calls, done, state } = bench();
+  state.isOver = true;
+  for (const use of [() => calls.handshake(5), () => calls.send(5, new Uint8Array(3), 0, 2)]) {
+    assertThrows(use, Error, "this thread was replaced");
+  }
+  assertThrows(() => calls.receiveInto(5, new Uint8Array(3)), Error, "this thread was replaced");
+  calls.shutdownWrite(5);
+  calls.close(5);
+  // The kernel's own `close` does nothing then.
+  assertEquals(done, ["free", "close"]);
 });
 
 /** Calls on a socket from which these counts are received one after another, for a session without data. */
