@@ -3,9 +3,12 @@ import { assert, assertEquals } from "@std/assert";
 import { ETCD, EtcdCluster } from "../harness/etcd.ts";
 import { Folder } from "../harness/folder.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
+import { NEEDS_FOR_HOSTS, underHosts } from "../harness/hosts.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+
+import { Way } from "./way.ts";
 
 /** Resolves when the proxy serves `says`. */
 async function serves(proxy: WebProxy, says: string): Promise<void> {
@@ -85,3 +88,51 @@ testWithPrograms(
     for (const proxy of [one, other]) await serves(proxy, "backup");
   },
 );
+
+for (const role of ["leads", "follows"] as const) {
+  testWithPrograms(
+    `an HTTP proxy that ${role} and reaches no server says so, answers by an error, and moves nobody`,
+    [...ETCD === undefined ? ["etcd"] : [], ...NEEDS_FOR_HOSTS],
+    async () => {
+      await using stack = new AsyncDisposableStack();
+      const folder = stack.use(await Folder.make());
+      const etcd = stack.use(await EtcdCluster.start(1));
+      const primary = stack.use(await WebUpstream.start("primary"));
+      const backup = stack.use(await WebUpstream.start("backup"));
+      const flags = {
+        ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "5s" },
+        ...{ "hold": "1s", "connect-timeout": "500ms", "response-timeout": "1s" },
+      };
+      // Each proxy reaches the servers by their names, on a way of its own.
+      const start = async (number: number, until: "promotion.finished" | "decision.followed") => {
+        const names: Record<string, string> = {};
+        const ways = [primary, backup].map(({ address, says }, index) => {
+          const hostname = `127.79.${number + 1}.${index + 1}`;
+          names[`${says}.test`] = hostname;
+          const port = Number(address.split(":")[1]);
+          return stack.use(new Way(address, { hostname, port }));
+        });
+        const under = await underHosts(folder, `hosts-${number}`, names);
+        const named = ({ url, says }: WebUpstream) => ({
+          url: url.replace("127.0.0.1", `${says}.test`),
+        });
+        const options = { primary: named(primary), backups: [named(backup)], flags, under };
+        return { proxy: stack.use(await startWebProxy(options, until)), ways };
+      };
+      const leader = await start(0, "promotion.finished");
+      const follower = await start(1, "decision.followed");
+      const [one, other] = role === "leads" ? [leader, follower] : [follower, leader];
+      for (const { proxy } of [one, other]) await serves(proxy, "primary");
+      for (const way of one.ways) way.cut();
+      await one.proxy.event("failover.contested");
+      const { status } = await one.proxy.get("/");
+      assert(status >= 502 && status <= 504, String(status));
+      await other.proxy.event("lead.taken");
+      await serves(other.proxy, "primary");
+      for (const way of one.ways) way.heal();
+      for (const { proxy } of [one, other]) await serves(proxy, "primary");
+      const moves = [one, other].flatMap(({ proxy }) => proxy.events("promotion.started"));
+      assertEquals(moves.map(({ move }) => move), ["start"]);
+    },
+  );
+}
