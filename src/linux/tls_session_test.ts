@@ -4,6 +4,7 @@ import { EAGAIN, EPROTO } from "./errno.ts";
 import { Dice, seeds } from "../base/testing/dice.ts";
 import { Authority } from "./testing/authority.ts";
 import { keyUpdates } from "./testing/key_updates.ts";
+import { renegotiations, speakTls12 } from "./testing/renegotiations.ts";
 import { carry, opensslTest, received, shakeHands } from "./testing/tls_pair.ts";
 import { TlsClientContext } from "./tls_client.ts";
 import type { TlsMemorySession } from "./tls_memory_session.ts";
@@ -11,6 +12,7 @@ import { TICKET_KEYS_BYTES } from "./ticket_keys.ts";
 import { TlsServerContext } from "./tls_server.ts";
 
 const PEER = { hostname: "localhost", port: 443, isIp: false };
+const ALERT = 21;
 const text = (words: string) => new TextEncoder().encode(words);
 
 /** Both contexts of a service that the authority has certified. */
@@ -170,6 +172,26 @@ opensslTest(
       server.feed(keyUpdates(client, 3_000));
       assertEquals(server.receive(new Uint8Array(9)), -EPROTO);
       assertEquals(server.why, "the peer sends messages without data");
+    }),
+);
+
+opensslTest(
+  "a client of TLS 1.2 that asks for other handshakes gets none, and is refused at some point",
+  () =>
+    withContexts((clients, servers) => {
+      const [client, server] = [clients.inMemory(PEER), servers.inMemory()];
+      speakTls12(client);
+      assertEquals(shakeHands(client, server), [0, 0]);
+      // One is answered by a warning alone, and the connection goes on.
+      server.feed(renegotiations(client, 1));
+      assertEquals(server.receive(new Uint8Array(9)), -EAGAIN);
+      const answer = new Uint8Array(100);
+      assertEquals([server.drain(answer), answer[0]], [5 + 8 + 2 + 16, ALERT]);
+      server.feed(renegotiations(client, 3_000, 2));
+      assertEquals(server.receive(new Uint8Array(9)), -EPROTO);
+      assertEquals(server.why, "the peer sends messages without data");
+      client.free();
+      server.free();
     }),
 );
 

@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { keyUpdates } from "../../src/linux/testing/key_updates.ts";
+import { renegotiations, speakTls12 } from "../../src/linux/testing/renegotiations.ts";
 import { type TestTls, tlsTest } from "../gateway/certificate.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -68,6 +69,24 @@ for (const isAsking of [false, true]) {
       await withTestDeadline("the end of the flood", end, proxy.lastLines);
     },
     ["splice"],
+  );
+}
+
+for (const isReading of [true, false]) {
+  const what = isReading ? "reads the answers" : "reads nothing";
+  attacked(
+    `a client that asks for other handshakes without end, and ${what}, is ended`,
+    async ({ proxy, attacker, isServed }) => {
+      using one = await attacker();
+      speakTls12(one.session);
+      await one.handshake();
+      const sent = one.sendRaw(renegotiations(one.session, 20_000)).then(() => {}, () => {});
+      await isServed();
+      // A writer that fails learns of the end as well.
+      const end: Promise<unknown> = isReading ? Promise.all([sent, one.isEnded()]) : sent;
+      await withTestDeadline("the end of the flood", end, proxy.lastLines);
+      if (!isReading) await withTestDeadline("the end", one.isEnded(), proxy.lastLines);
+    },
   );
 }
 
