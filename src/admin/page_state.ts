@@ -9,6 +9,7 @@ import { activeOf, type State } from "../failover/state.ts";
 import type { Upstream } from "../failover/upstream.ts";
 import { whyNot } from "../failover/orders.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
+import { isChange } from "../incidents/change.ts";
 import { costOfIncident, sentenceOfIncident } from "../incidents/text.ts";
 import type { Incidents } from "../incidents/incidents.ts";
 import type { ConfigState } from "./config_state.ts";
@@ -35,6 +36,7 @@ export interface PageSettings {
   readonly buttons: "none" | "token" | "all";
 }
 
+/** So many incidents of a service are shown, and as many changes of the process. */
 const INCIDENTS_SHOWN = 10;
 
 /** All services, the worst first. */
@@ -58,7 +60,7 @@ async function service(settings: PageSettings, view: ServiceView, index: number)
   const state = view.state();
   const { mood, text, since } = serviceSentence(state);
   const id = `s${index}`;
-  const records = incidents.list(view.name).slice(-INCIDENTS_SHOWN).reverse();
+  const records = latest(incidents.list(), view.name);
   const detection = await view.worstDetection?.() ?? [];
   const worst = detection.map(({ fault, ms }) => `${span(ms)} (${fault})`).join(", ");
   const clients = view.mode === "tcp" ? "Sessions" : "Requests";
@@ -93,7 +95,7 @@ async function service(settings: PageSettings, view: ServiceView, index: number)
     ${ladder(settings, view, id)}
     <h3>The last 24 hours</h3>
     ${dayDrawing(incidents.timeline(view.name), clock.wall())}
-    <h3>Incidents</h3>
+    <h3>Incidents and changes</h3>
     ${records.length === 0 ? html`<p class="quiet">None is remembered.</p>` : records.map(incident)}
     </section>
   `;
@@ -283,7 +285,23 @@ function upstreamButtons(
 
 // ---- Incidents
 
+/** The newest incidents of a service and changes of the process, newest first. */
+function latest(all: readonly IncidentRecord[], service: string): readonly IncidentRecord[] {
+  const shown = [service, ""].flatMap((name) =>
+    all.filter((record) => record.service === name).slice(-INCIDENTS_SHOWN)
+  );
+  return all.filter((record) => shown.includes(record)).toReversed();
+}
+
+function change(record: IncidentRecord): Html {
+  const { id, began, by, changes = [], version } = record;
+  return html`<details id="i-${id}"><summary>${stamp(began)} ${sentenceOfIncident(record)}</summary>
+${changes.map((line) => html`<p>${line}</p>`)}
+<p class="quiet">${by === null ? "" : `Ordered by ${by}. `}Version ${version}. ${id}</p></details>`;
+}
+
 function incident(record: IncidentRecord): Html {
+  if (isChange(record)) return change(record);
   const { id, began, evidence, triggers } = record;
   const lines = evidence.map((each) =>
     html`

@@ -68,6 +68,25 @@ Deno.test("an incident can be expanded to show its moments and evidence", async 
   assert(!text.includes("None is remembered"));
 });
 
+Deno.test("reloads and upgrades are shown between the incidents of each service, each with its own number", async () => {
+  await using service = new TestService({ name: "db" });
+  await service.start(PASSED, PASSED);
+  const { incidents, events } = service;
+  const publish = events.scope("");
+  for (let at = 0; at < 12; at++) {
+    publish({ type: "config.reloaded", by: "<ann>", changes: [`hold ${at}s → ${at + 1}s`] });
+  }
+  const text = await textOf([service]);
+  assertEquals(incidents.list("").length, 12);
+  const found = [...text.matchAll(/<summary>.*? UTC<\/time> (.*?)<\/summary>/gs)].map(([, of]) =>
+    of
+  );
+  assertEquals(found.length, 11);
+  assertEquals([found[0], found[9]], ["reload: hold 11s → 12s", "reload: hold 2s → 3s"]);
+  assertStringIncludes(found[10]!, "[db] start to a");
+  assertStringIncludes(text, "Ordered by &lt;ann&gt;.");
+});
+
 Deno.test("the rate is that of the clients between two updates", async () => {
   const counters = { accepted: 10 };
   await using service = new TestService({ name: "db", counters });

@@ -22,7 +22,7 @@ export function eventLine({ time, service, message }: PastEvent): string {
   return `${time}  ${service === "" ? "" : `[${service}] `}${oneLine(message)}`;
 }
 
-/** Lists the incidents, or shows one. */
+/** Lists the incidents and what was changed, or shows one of them. */
 export async function historyCommand(
   { operands: { ID }, json }: Arguments,
   records: Records,

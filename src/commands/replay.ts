@@ -6,6 +6,7 @@ import { formatDuration } from "../base/duration.ts";
 import type { Event } from "../events/events.ts";
 import type { IncidentRecord } from "../incidents/record.ts";
 import type { Recorded } from "../incidents/recording.ts";
+import { isChange } from "../incidents/change.ts";
 import { replay as replayed } from "../incidents/replay.ts";
 import type { Decided } from "../incidents/input_log.ts";
 import { sentenceOfIncident } from "../incidents/text.ts";
@@ -45,6 +46,13 @@ export async function replayCommand(
   const record = await records.find(ID);
   if (typeof record === "string") return failed(io, record, 1);
   const recorded = await records.inputs(record.id);
+  if (isChange(record)) {
+    return failed(
+      io,
+      `${record.id} is no incident: it was ${record.kind === "reload" ? "a reload" : "an upgrade"}`,
+      1,
+    );
+  }
   if (recorded === undefined) return failed(io, `the inputs of ${record.id} are not kept`, 1);
   const found = findings(record, recorded, options, { ...recorded.policy, ...changed });
   io.out(json ? JSON.stringify(found, null, 2) : textOf(record, found));

@@ -123,7 +123,8 @@ export const COMMANDS = {
     exits: {},
   },
   history: {
-    help: "List the incidents, or show one: its moments, its evidence, and what it cost",
+    help:
+      "List the incidents, reloads and upgrades, or show one: for an incident its moments, its evidence, and what it cost",
     operands: ["[ID]"],
     flags: { "state-dir": STATE_DIR },
     exits: { 1: "no such incident is remembered" },

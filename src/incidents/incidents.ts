@@ -5,13 +5,9 @@
 import type { Clock } from "../base/clock.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Taken } from "../failover/controller.ts";
+import { changeIn, recordOfChange } from "./change.ts";
 import type { Incident } from "./incident.ts";
-import {
-  type IncidentCounters,
-  type IncidentKind,
-  type IncidentRecord,
-  stampOf,
-} from "./record.ts";
+import { type IncidentCounters, type IncidentRecord, stampOf } from "./record.ts";
 import { Recorder } from "./recorder.ts";
 import type { CheckPace, Recorded } from "./recording.ts";
 import type { Change } from "./timeline.ts";
@@ -57,7 +53,7 @@ export interface StepObserver {
 /** How many incidents of one kind a service had that have ended. */
 export interface IncidentCount {
   readonly service: string;
-  readonly kind: IncidentKind;
+  readonly kind: IncidentRecord["kind"];
   readonly count: number;
 }
 
@@ -68,7 +64,7 @@ export const RECORDINGS_MAX = 50;
 
 interface KeptIncident {
   readonly record: IncidentRecord;
-  /** Undefined for an older one, and one of an earlier run. */
+  /** Undefined for an older one, one of an earlier run, and a change. */
   incident: Incident | undefined;
 }
 
@@ -115,7 +111,14 @@ export class Incidents {
   }
 
   readonly take = (stamped: Stamped): void => {
-    if (stamped.event.type === "proxy.stopping") this.#stop();
+    const change = changeIn(stamped.event);
+    if (change !== undefined) {
+      const { time } = stamped;
+      const id = this.#newId(change.kind, time);
+      const record = recordOfChange(change, { id, time, version: this.#ports.version });
+      this.#memory?.write(record, undefined);
+      this.#keep({ record, incident: undefined });
+    } else if (stamped.event.type === "proxy.stopping") this.#stop();
     else this.#recorders.get(stamped.service)?.take(stamped);
   };
 
@@ -135,7 +138,10 @@ export class Incidents {
     };
   }
 
-  /** The incidents of a service, or of all, oldest first; those under way are among them. */
+  /**
+   * The incidents of a service, or of all, oldest first; those under way are among them. Changes of the process are
+   * among all, and alone if the name is empty.
+   */
   list(service?: string): readonly IncidentRecord[] {
     for (const recorder of this.#recorders.values()) recorder.refresh();
     const records = this.#kept.map(({ record }) => record);
@@ -182,8 +188,16 @@ export class Incidents {
     for (const recorder of this.#recorders.values()) recorder.stop();
   }
 
-  #newId(service: string, wallMs: number): string {
-    const id = service === "" ? stampOf(wallMs) : `${stampOf(wallMs)}-${service}`;
+  #keep(kept: KeptIncident): void {
+    this.#kept.push(kept);
+    if (this.#kept.length > RECORDS_MAX) this.#kept.shift();
+    const old = this.#kept.at(-1 - RECORDINGS_MAX);
+    if (old !== undefined) old.incident = undefined;
+  }
+
+  /** `of`: the name of a service, or the kind of a change. */
+  #newId(of: string, wallMs: number): string {
+    const id = of === "" ? stampOf(wallMs) : `${stampOf(wallMs)}-${of}`;
     const isTaken = (id: string) => this.#kept.some(({ record }) => record.id === id);
     if (!isTaken(id)) return id;
     for (let number = 2;; number++) if (!isTaken(`${id}-${number}`)) return `${id}-${number}`;
@@ -192,12 +206,7 @@ export class Incidents {
   #changed(incident: Incident, what: "begun" | "ended" | "settled" | "amended"): void {
     const { record } = incident;
     this.#memory?.write(record, what === "settled" ? incident.recording?.recorded : undefined);
-    if (what === "begun") {
-      this.#kept.push({ record, incident });
-      if (this.#kept.length > RECORDS_MAX) this.#kept.shift();
-      const old = this.#kept.at(-1 - RECORDINGS_MAX);
-      if (old !== undefined) old.incident = undefined;
-    }
+    if (what === "begun") this.#keep({ record, incident });
     if (what !== "ended") return;
     const { service, kind } = record;
     const count = this.#counts.get(`${service} ${kind}`)?.count ?? 0;

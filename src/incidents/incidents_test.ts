@@ -178,3 +178,19 @@ Deno.test("the timeline has each change, and a state that lasts longer than a da
   assertEquals(fixture.incidents.timeline("shop").length, 1);
   assertEquals(fixture.incidents.timeline("nobody"), []);
 });
+
+Deno.test("changes of the process are in the list of all, in their order, and in that of no service", async () => {
+  await using fixture = new IncidentFixture();
+  await fixture.start(PASSED, PASSED);
+  const publish = fixture.events.scope("");
+  publish({ type: "config.reloaded", by: "ann", changes: ["hold 1s → 2s"] });
+  publish({ type: "config.reloaded", by: "ann", changes: ["hold 2s → 3s"] });
+  const { incidents } = fixture;
+  assertEquals(incidents.list().map(({ kind }) => kind), ["start", "reload", "reload"]);
+  assertEquals(incidents.list("").map(({ by }) => by), ["ann", "ann"]);
+  assertEquals(incidents.list("shop").length, 1);
+  const ids = incidents.list("").map(({ id }) => id);
+  assertEquals(new Set(ids).size, 2);
+  assertEquals(incidents.find(ids[1]!)?.reason, "hold 2s → 3s");
+  assertEquals(await incidents.inputs(ids[1]!), undefined);
+});

@@ -10,13 +10,24 @@
  */
 export type IncidentKind = "start" | "failover" | "outage" | "failback" | "switchover" | "resume";
 
+/** What was changed in the whole process, by a person or a program of theirs. Such a record is in no service. */
+export type ChangeKind = "reload" | "upgrade";
+
 /**
  * How it ended. `served`: the upstream `to` was promoted. `returned`: the move failed, and the upstream that
  * served before went on. `recovered`: the active upstream passed its checks again while the operator had
  * paused decisions. `stopped`: the process ended. `died`: the service was restarted because of a bug.
  * `killed`: the process ended without recording an outcome; the record is what its state folder had.
+ * `done`: something was changed.
  */
-export type IncidentOutcome = "served" | "returned" | "recovered" | "stopped" | "died" | "killed";
+export type IncidentOutcome =
+  | "served"
+  | "returned"
+  | "recovered"
+  | "stopped"
+  | "died"
+  | "killed"
+  | "done";
 
 /** The moments of an incident, in the order in which they usually come. */
 export const MOMENTS = [
@@ -102,8 +113,9 @@ export interface IncidentClients {
 export interface IncidentRecord {
   /** Time and service: `20261121-030000.123-orders`. Unique over restarts. */
   readonly id: string;
+  /** Empty if it is the record of a change. */
   readonly service: string;
-  readonly kind: IncidentKind;
+  readonly kind: IncidentKind | ChangeKind;
   /** Null while it is under way. */
   readonly outcome: IncidentOutcome | null;
   /** Number of the decision that ended it. */
@@ -132,7 +144,9 @@ export interface IncidentRecord {
   readonly clients: IncidentClients;
   /** The version of the proxy that wrote it. */
   readonly version: string;
-  /** Of the options of the service, to see whether two incidents had the same. */
+  /** In the record of a change: what differs in the config, one line each. */
+  readonly changes?: readonly string[];
+  /** Of the options of the service, to see whether two incidents had the same. Empty if it is a change. */
   readonly config_hash: string;
 }
 

@@ -1,5 +1,6 @@
 /** Incidents in words, for the command line. Pure. */
 import { formatDuration } from "../base/duration.ts";
+import { isChange } from "./change.ts";
 import { type IncidentRecord, type Moment, MOMENT_WORDS, MOMENTS } from "./record.ts";
 
 /** One line for each incident: time, id and what it was. */
@@ -8,9 +9,10 @@ export function incidentLines(records: readonly IncidentRecord[]): string {
   return records.map((each) => `${each.began}  ${each.id}  ${sentenceOfIncident(each)}`).join("\n");
 }
 
-/** What an incident was, in one sentence. */
+/** What an incident or a change was, in one sentence. */
 export function sentenceOfIncident(record: IncidentRecord): string {
   const { service, epoch, interrupted_ms: ms, outcome, reason } = record;
+  if (isChange(record)) return `${record.kind}: ${reason}`;
   const number = epoch === null ? "" : ` (epoch ${epoch})`;
   const cost = ms === null || ms < 1 ? "" : `, no upstream for ${formatMs(ms)}`;
   const end = outcome === null ? "UNDER WAY: " : "";
@@ -39,9 +41,18 @@ function endOf(outcome: IncidentRecord["outcome"]): string {
 
 /** All that is known of one incident: its moments as a list with distances, its evidence, and what it cost. */
 export function incidentText(record: IncidentRecord): string {
-  return [
+  const head = [
     `${record.id}  ${sentenceOfIncident(record)}`,
     ...record.by === null ? [] : [`  ordered by ${record.by}`],
+  ];
+  if (isChange(record)) {
+    const { changes = [], began, version } = record;
+    const when = [`  at ${began}, version ${version}`];
+    return [...head, ...when, ...section("what differs", changes.map((line) => `  ${line}`))]
+      .join("\n");
+  }
+  return [
+    ...head,
     "",
     ...momentLines(record),
     ...section("evidence", evidenceLines(record)),

@@ -57,6 +57,18 @@ Deno.test("the full text of an incident shows the time between its moments", () 
   );
 });
 
+Deno.test("a change says what differs, and who ordered it", () => {
+  const reload = record({
+    ...{ kind: "reload", service: "", outcome: "done", epoch: null, by: "ann" },
+    ...{ reason: "hold 1s → 2s", changes: ["hold 1s → 2s"] },
+  });
+  assertEquals(sentenceOfIncident(reload), "reload: hold 1s → 2s");
+  assertEquals(incidentText(reload).split("\n"), [
+    ...["20261121-030000.000-orders  reload: hold 1s → 2s", "  ordered by ann"],
+    ...[`  at ${BEGAN}, version 1.2.3`, "", "  what differs:", "    hold 1s → 2s"],
+  ]);
+});
+
 Deno.test("a list has one line for each incident, or says that there is none", () => {
   assertEquals(incidentLines([record(), record()]).split("\n").length, 2);
   assertEquals(incidentLines([]), "no incident is remembered");

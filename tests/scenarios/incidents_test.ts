@@ -5,8 +5,9 @@ import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
-import { scenario } from "../harness/scenario.ts";
+import { ENGINES, scenario, testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
+import { Upgradable } from "../harness/upgradable.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { startWebPair } from "../harness/web_pair.ts";
 
@@ -102,3 +103,52 @@ scenario("in HTTP mode, too, and the public port shows no incident", async (rela
   assertEquals(response.status, 404);
   await response.body?.cancel();
 });
+
+const isLinux = Deno.build.os === "linux";
+for (const relay of isLinux ? ENGINES : []) {
+  const name =
+    `[${relay}] history shows reloads and upgrades between the incidents, also of earlier processes`;
+  testWithPrograms(name, [], async () => {
+    await using primary = await startUpstream({ says: "primary" });
+    await using backup = await startUpstream({ says: "backup" });
+    await using it = await Upgradable.start(async (more, folder) => {
+      await folder.write("failover.yaml", "hold: 1s\n");
+      const flags = { config: folder.at("failover.yaml"), "state-dir": folder.at("state"), relay };
+      return await startProxy({ upstreams: [primary, backup], flags: { ...more, ...flags } });
+    });
+    const { proxy, control, folder } = it;
+    const history = async (...more: string[]) =>
+      await runCommand(["history", ...more, "--control", control.path]);
+    assertEquals(await proxy.ask(), "primary");
+    await folder.write("failover.yaml", "hold: 2s\nfail_threshold: 1\n");
+    const reload = () => runCommand(["reload", "--control", control.path]);
+    assertEquals((await reload()).code, 0);
+    // What changes nothing is no change.
+    assertEquals((await reload()).code, 0);
+    await folder.write("failover.yaml", "hold: forever\n");
+    assertEquals((await reload()).code, 2);
+    await folder.write("failover.yaml", "hold: 2s\nfail_threshold: 1\n");
+    assertEquals((await it.upgrade()).status, 200);
+    await primary.kill();
+    await proxy.event("promotion.finished", { to: backup.name });
+
+    const list = JSON.parse((await history("--json")).out) as IncidentRecord[];
+
+    const kinds = list.map(({ kind }) => kind).filter((kind) => kind !== "start");
+    assertEquals(kinds, ["reload", "upgrade", "failover"]);
+    const { id, by } = list.find(({ kind }) => kind === "reload")!;
+    assertMatch(by!, /\w/);
+    const { out } = await history();
+    assertMatch(out, /reload: .*hold 1s → 2s/);
+    assertMatch(out, new RegExp(`upgrade: from \\S+ \\(process ${it.pids[0]}\\)`));
+    assertMatch((await history(id)).out, /what differs:\n.*\n? *.*fail_threshold 3 → 1/);
+    const page = await (await control.get("page")).text();
+    assertStringIncludes(page, "reload: ");
+    assertStringIncludes(page, "upgrade: ");
+    const replay = await runCommand(["replay", id, "--control", control.path]);
+    assertEquals([replay.code, replay.err], [1, `failover: ${id} is no incident: it was a reload`]);
+    await runCommand(["history", "--state-dir", folder.at("state")]).then(({ out }) =>
+      assertMatch(out, /reload: /)
+    );
+  });
+}
