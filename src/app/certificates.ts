@@ -129,6 +129,12 @@ async function readAll(
 
 type Contents = Pick<HttpsSettings, "certificates" | "clientCa">;
 
+/**
+ * How long keys for tickets are used, in milliseconds: whoever learns them can read the resumed sessions of TLS 1.2 that
+ * he has recorded. A client whose ticket is older makes one full handshake. Tickets are valid for two hours.
+ */
+const TICKET_KEYS_MS = 12 * 60 * 60 * 1_000;
+
 /** What the watch of certificates needs from outside. */
 export interface CertificateWatchParts {
   readonly clock: Clock;
@@ -139,26 +145,49 @@ export interface CertificateWatchParts {
   readonly use: (tls: HttpsSettings) => void;
 }
 
-/** Reads the certificates of a service again and again, and takes over those that have changed. */
+/**
+ * Reads the certificates of a service again and again, takes over those that have changed, says which are not valid by
+ * their dates, and changes the keys for tickets now and then.
+ */
 export class CertificateWatch implements Disposable {
   readonly #paths: CertificatePaths;
   readonly #parts: CertificateWatchParts;
   #current: HttpsSettings;
   /** Why those that were read last cannot be used; reported once. */
   #complaint: string | undefined;
+  /** What was said of dates. */
+  #said: ReadonlySet<string>;
+  /** When the keys for tickets were made, by the clock. */
+  #keysSince: number;
   #cancel = () => {};
   #isOver = false;
 
-  /** `current`: those that are in use. */
-  constructor(paths: CertificatePaths, current: HttpsSettings, parts: CertificateWatchParts) {
+  /** `current`: those that are in use. `former`: the watch before a reload, which is over. */
+  constructor(
+    paths: CertificatePaths,
+    current: HttpsSettings,
+    parts: CertificateWatchParts,
+    former?: CertificateWatch,
+  ) {
     this.#paths = paths;
     this.#current = current;
     this.#parts = parts;
+    this.#said = former === undefined ? new Set() : former.#said;
+    const isKept = former !== undefined && former.#current.ticketKeys === current.ticketKeys;
+    this.#keysSince = isKept ? former.#keysSince : parts.clock.now();
+    void this.#lookAtDates();
     this.#later();
   }
 
   /** Reads them now. Resolves with the reason, for a person, if they cannot be used; the old ones stay then. */
   async reload(): Promise<string | undefined> {
+    const why = await this.#read();
+    await this.#lookAtDates();
+    if (!this.#isOver) this.#renewTicketKeys();
+    return why;
+  }
+
+  async #read(): Promise<string | undefined> {
     const { clock, objection, use } = this.#parts;
     try {
       const contents = await readAll(this.#paths, clock, this.#current.certificates);
@@ -166,9 +195,9 @@ export class CertificateWatch implements Disposable {
       const next = withKeys(contents, this.#current);
       const why = objection(next);
       if (why !== undefined) return this.#complain(why);
+      if (next.ticketKeys !== this.#current.ticketKeys) this.#keysSince = clock.now();
       use(next);
       this.#current = next;
-      await this.#lookAtDates(next);
       return this.#complain(undefined);
     } catch (error) {
       return this.#complain(reasonOf(error));
@@ -180,12 +209,29 @@ export class CertificateWatch implements Disposable {
     this.#cancel();
   }
 
-  async #lookAtDates({ certificates }: HttpsSettings): Promise<void> {
+  /** Publishes what was not said when it was called last. */
+  async #lookAtDates(): Promise<void> {
     const { clock, publish } = this.#parts;
-    const { dateWarnings } = await import("./certificate_dates.ts");
-    for (const warning of dateWarnings(certificates, clock.wall())) {
-      publish({ type: "config.warned", warning });
+    const { dateWarnings, authorityWarning } = await import("./certificate_dates.ts");
+    if (this.#isOver) return;
+    const { certificates, clientCa } = this.#current;
+    const lines = dateWarnings(certificates, clock.wall());
+    const ofAuthority = clientCa !== undefined &&
+      authorityWarning(this.#paths.clientCa!, clientCa, clock.wall());
+    if (ofAuthority) lines.push(ofAuthority);
+    const said = this.#said;
+    this.#said = new Set(lines);
+    for (const warning of lines) {
+      if (!said.has(warning)) publish({ type: "config.warned", warning });
     }
+  }
+
+  #renewTicketKeys(): void {
+    const now = this.#parts.clock.now();
+    if (now - this.#keysSince < TICKET_KEYS_MS) return;
+    this.#keysSince = now;
+    this.#current = { ...this.#current, ticketKeys: newTicketKeys() };
+    this.#parts.use(this.#current);
   }
 
   /** Publishes a reason that is new. */

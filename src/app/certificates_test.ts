@@ -1,5 +1,5 @@
 /** Certificates in files that change, taken over by the TLS of a real port, and what is wrong with them. */
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { ManualClock, realClock } from "../base/clock.ts";
 import { inTempFolder } from "../base/testing/temp_folder.ts";
 import type { Event } from "../events/events.ts";
@@ -46,10 +46,32 @@ Deno.test("certificates and keys are paired in order, in folders by name, or are
     assertEquals((await refusal([at("empty")]))[2]!.startsWith("it holds no certificate"), true);
   }));
 
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const isSameKey = (one: HttpsSettings, other: HttpsSettings) =>
+  one.ticketKeys.every((byte, at) => byte === other.ticketKeys[at]);
+
+/** A clock whose time may be another one, while no callback becomes due by that. */
+class JumpingClock extends ManualClock {
+  #ms = 0;
+
+  jump(ms: number): void {
+    this.#ms += ms;
+  }
+
+  override now(): number {
+    return super.now() + this.#ms;
+  }
+
+  override wall(): number {
+    return super.wall() + this.#ms;
+  }
+}
+
 /** A watch of these files, and what it has taken over. */
 async function watchOf(paths: CertificatePaths) {
   // A clock whose days are those of the certificates.
-  const clock = new ManualClock(0, Date.now());
+  const clock = new JumpingClock(0, Date.now());
   const events: Event[] = [];
   const used: HttpsSettings[] = [];
   const [{ certPath, keyPath }] = await findPairs(paths, realClock) as [
@@ -62,14 +84,15 @@ async function watchOf(paths: CertificatePaths) {
     clientCa: clientCa === undefined ? undefined : await Deno.readTextFile(clientCa),
     ticketKeys: newTicketKeys(),
   };
-  const watch = new CertificateWatch(paths, current, {
+  const parts = {
     clock,
-    publish: (event) => void events.push(event),
+    publish: (event: Event) => void events.push(event),
     objection: certificatesObjection,
-    use: (tls) => void used.push(tls),
-  });
+    use: (tls: HttpsSettings) => void used.push(tls),
+  };
+  const watch = new CertificateWatch(paths, current, parts);
   const warnings = () => events.map((event) => event.type === "config.warned" ? event.warning : "");
-  return { watch, clock, warnings, used, current };
+  return { watch, clock, warnings, used, current, parts };
 }
 
 opensslTest(
@@ -170,7 +193,7 @@ opensslTest(
       await Deno.writeTextFile(clientCa, other.cert);
       assertEquals(await watch.reload(), undefined);
       assertEquals(used[0]!.clientCa, other.cert);
-      assertEquals(used[0]!.ticketKeys.every((byte, at) => byte === current.ticketKeys[at]), false);
+      assertEquals(isSameKey(used[0]!, current), false);
       await Deno.writeTextFile(clientCa, "junk");
       assertEquals(await watch.reload(), "client_ca: it holds no certificate (PEM)");
       watch[Symbol.dispose]();
@@ -190,5 +213,58 @@ opensslTest(
       while (used.length === 0) await new Promise((resolve) => setImmediate(resolve));
       watch[Symbol.dispose]();
       assertEquals(clock.pending, 0);
+    }),
+);
+
+opensslTest(
+  "the keys for tickets are new after half a day, also if the config is reloaded meanwhile",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      await authority.certify({ names: ["one.test"] }, folder);
+      const paths = { tlsCert: [`${folder}/cert.pem`], tlsKey: [`${folder}/key.pem`] };
+      const { watch, clock, used, current, parts } = await watchOf(paths);
+      clock.jump(11 * HOUR_MS);
+      assertEquals([await watch.reload(), used], [undefined, []]);
+      watch[Symbol.dispose]();
+      using next = new CertificateWatch(paths, current, parts, watch);
+      clock.jump(HOUR_MS);
+      assertEquals([await next.reload(), used.length], [undefined, 1]);
+      assertEquals(used[0]!.certificates, current.certificates);
+      assertEquals(isSameKey(used[0]!, current), false);
+      clock.jump(11 * HOUR_MS);
+      assertEquals([await next.reload(), used.length], [undefined, 1]);
+      clock.jump(HOUR_MS);
+      assertEquals([await next.reload(), used.length], [undefined, 2]);
+      assertEquals(isSameKey(used[0]!, used[1]!), false);
+    }),
+);
+
+opensslTest(
+  "what time does to a certificate is said once while it is in use",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      await authority.certify({ names: ["one.test"], days: 10 }, folder);
+      const clientCa = `${folder}/ca.pem`;
+      await Deno.writeTextFile(clientCa, authority.cert);
+      const paths = { tlsCert: [`${folder}/cert.pem`], tlsKey: [`${folder}/key.pem`], clientCa };
+      const { watch, clock, warnings } = await watchOf(paths);
+      const said = async (days: number) => {
+        const before = warnings().length;
+        clock.jump(days * DAY_MS);
+        assertEquals([await watch.reload(), await watch.reload()], [undefined, undefined]);
+        return warnings().slice(before).join("|");
+      };
+      assertEquals(await said(0), "");
+      assertMatch(await said(5), /cert\.pem expires on [-\d]+, in 4 days$/);
+      assertMatch(await said(1), /cert\.pem expires on [-\d]+, in 3 days$/);
+      assertMatch(await said(5), /cert\.pem has expired on [-\d]+$/);
+      assertEquals(await said(5), "");
+      assertMatch(await said(20), /^the authority of clients in .*ca\.pem has expired on [-\d]+$/);
+      // A clock that was set back makes it valid again, and then it expires again.
+      assertEquals(await said(-36), "");
+      assertMatch(await said(36), /cert\.pem has expired on .*\|the authority of clients in/);
+      watch[Symbol.dispose]();
     }),
 );

@@ -213,7 +213,8 @@ class HttpInThreads implements Service {
 
   /** Reads the files of the present options again and again. */
   #watchCertificates(): void {
-    this.#watch?.[Symbol.dispose]();
+    const former = this.#watch;
+    former?.[Symbol.dispose]();
     this.#watch = undefined;
     const { config, context: { clock, publish }, settings: { https } } = this.#layout;
     if (https === undefined) return;
@@ -226,7 +227,7 @@ class HttpInThreads implements Service {
         this.#layout = { ...rest, limits, settings: { ...settings, https } };
         void this.#service.configure(this.#layout.settings, limits);
       },
-    });
+    }, former);
   }
 
   busyWith(): string | undefined {

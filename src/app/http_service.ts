@@ -10,7 +10,7 @@ import { reserveOf } from "../http1/reserve.ts";
 import { tryBind } from "../net/deno/bind.ts";
 import type { Need } from "../net/descriptors.ts";
 import { ThreadGroup } from "../threads/thread_group.ts";
-import { readHttpFiles } from "./files.ts";
+import { type HttpFiles, readHttpFiles } from "./files.ts";
 import { mayGoAheadOf } from "./gateway_settings.ts";
 import type { Service, ServiceContext, Starter } from "./service.ts";
 import { checkDescriptors } from "./shares.ts";
@@ -63,6 +63,24 @@ async function start(config: HttpConfig, context: ServiceContext): Promise<Servi
   return await (await import("./redirect.ts")).withRedirect(service, config, context);
 }
 
+/** Says which certificates are not valid by their dates; those for clients only if nobody will look at them later. */
+async function warnOfDates(
+  { upstreamCert }: HttpConfig,
+  { clock, publish }: ServiceContext,
+  { https, upstreamCertificate }: HttpFiles,
+  areWatched: boolean,
+): Promise<void> {
+  const files = [
+    ...areWatched ? [] : https?.certificates ?? [],
+    ...upstreamCertificate ? [{ certPath: upstreamCert!, ...upstreamCertificate }] : [],
+  ];
+  if (files.length === 0) return;
+  const { dateWarnings } = await import("./certificate_dates.ts");
+  for (const warning of dateWarnings(files, clock.wall())) {
+    publish({ type: "config.warned", warning });
+  }
+}
+
 async function startService(
   config: HttpConfig,
   context: ServiceContext,
@@ -72,12 +90,7 @@ async function startService(
   if (errors.length > 0) return errors.join("; ");
   const sockets = await chooseSockets(config, context);
   if (typeof sockets === "string") return sockets;
-  if (files.https !== undefined) {
-    const { dateWarnings } = await import("./certificate_dates.ts");
-    for (const warning of dateWarnings(files.https.certificates, context.clock.wall())) {
-      context.publish({ type: "config.warned", warning });
-    }
-  }
+  await warnOfDates(config, context, files, sockets instanceof ThreadGroup);
   const mayGoAhead = mayGoAheadOf(config);
   const page = files.errorPage ?? DEFAULT_PAGE;
   if (sockets instanceof ThreadGroup) {

@@ -83,6 +83,7 @@ export const LIBCRYPTO = {
   X509_free: { parameters: ["pointer"], result: "void" }, // X509*
   X509_check_host: { parameters: ["pointer", "buffer", "usize", "u32", "pointer"], result: "i32" }, // X509*, const char*, size_t, unsigned, char**
   X509_STORE_add_cert: { parameters: ["pointer", "pointer"], result: "i32" }, // X509_STORE*, X509*
+  X509_STORE_set_flags: { parameters: ["pointer", "u64"], result: "i32" }, // X509_STORE*, unsigned long
   X509_get_default_cert_dir: { parameters: [], result: "pointer" },
   X509_get_default_cert_file: { parameters: [], result: "pointer" },
   X509_VERIFY_PARAM_set1_host: { parameters: ["pointer", "buffer", "usize"], result: "i32" }, // X509_VERIFY_PARAM*, const char*, size_t

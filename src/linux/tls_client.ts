@@ -7,6 +7,7 @@ import {
   TlsContext,
   trust,
   useCertificate,
+  V_FLAG_PARTIAL_CHAIN,
 } from "./tls_context.ts";
 import { TlsMemorySession } from "./tls_memory_session.ts";
 import { TlsSession } from "./tls_session.ts";
@@ -15,8 +16,6 @@ type Pointer = Deno.PointerObject;
 
 const CTRL_SET_TLSEXT_HOSTNAME = 55;
 const VERIFY_PEER = 1;
-/** X509_VERIFY_PARAM_set_flags(3): a trusted certificate ends the chain, whoever has signed it. */
-const V_FLAG_PARTIAL_CHAIN = 0x8_0000n;
 /** X509_check_host(3): names are those of the extension for them, and `*` stands for a whole label. */
 const CHECK_NO_PARTIAL_WILDCARDS = 0x4;
 const CHECK_NEVER_SUBJECT = 0x20;

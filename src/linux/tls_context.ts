@@ -31,6 +31,9 @@ const OP_NO_RENEGOTIATION = 1n << 30n;
 /** SSL_CTX_set_session_cache_mode(3): sessions are in tickets, or in our hands. */
 const SESS_CACHE_OFF = 0n;
 
+/** X509_VERIFY_PARAM_set_flags(3): a trusted certificate ends the chain, whoever has signed it. */
+export const V_FLAG_PARTIAL_CHAIN = 0x8_0000n;
+
 /**
  * The suites of TLS 1.2 with forward secrecy and authenticated encryption: "intermediate" of Mozilla's
  * recommendations without DHE. Those of TLS 1.3 are the library's own.

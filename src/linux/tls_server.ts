@@ -7,6 +7,7 @@ import {
   TlsContext,
   trust,
   useCertificate,
+  V_FLAG_PARTIAL_CHAIN,
 } from "./tls_context.ts";
 import { TlsMemorySession } from "./tls_memory_session.ts";
 import { TlsSession } from "./tls_session.ts";
@@ -142,6 +143,8 @@ export class TlsServerContext extends TlsContext {
     } catch (error) {
       throw new CertificateError(undefined, error as Error);
     }
+    const store = ssl.SSL_CTX_get_cert_store(context);
+    this.openSsl.crypto.X509_STORE_set_flags(store, V_FLAG_PARTIAL_CHAIN);
     ssl.SSL_CTX_set_verify(context, VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, null);
   }
 

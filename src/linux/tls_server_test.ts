@@ -92,6 +92,29 @@ opensslTest(
   },
 );
 
+opensslTest("whom the operator names as an authority need not be signed by itself", async () => {
+  await using authority = await Authority.make();
+  const certificates = [await authority.certify({ names: ["localhost"] })];
+  const [one, other] = [
+    await authority.certify({ names: ["one client"] }),
+    await authority.certify({ names: ["another"] }),
+  ];
+  const settings = { certificates, protocols, clientCa: one.cert, ticketKeys: keys() };
+  using server = new TlsServerContext(settings);
+  const isServed = (certificate: { cert: string; key: string }) => {
+    using client = new TlsClientContext({
+      ...{ caCerts: [authority.cert], trustsSystem: false, certificate },
+    });
+    const session = client.inMemory({ hostname: "localhost", port: 1, isIp: false });
+    const served = server.inMemory();
+    const [, result] = shakeHands(session, served);
+    session.free();
+    served.free();
+    return result === 0;
+  };
+  assertEquals([isServed(one), isServed(other)], [true, false]);
+});
+
 opensslTest(
   "a session is resumed by all who have the same keys for tickets, and by no other",
   async () => {

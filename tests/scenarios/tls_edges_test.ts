@@ -134,3 +134,25 @@ tlsTest(
     assertEquals(proxy.events("config.warned", { message: /expired/ }).length, 1);
   },
 );
+
+tlsTest(
+  "what cannot certify clients, and a certificate that upstreams would refuse, are named at the start",
+  async (tls) => {
+    await using primary = await WebUpstream.start("primary");
+    await using authority = await Authority.make();
+    const { folder } = authority;
+    await authority.certify({ names: ["a client"], days: -1 }, folder);
+    const [shown, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
+    await using proxy = await startWebProxy({
+      primary,
+      flags: {
+        ...{ "tls-cert": tls.certPath, "tls-key": tls.keyPath, "client-ca": shown },
+        ...{ "upstream-cert": shown, "upstream-key": key },
+      },
+    });
+    await proxy.event("config.warned", { message: /certificate in .*cert\.pem has expired on/ });
+    await proxy.event("config.warned", { message: /^no certificate in .* is one of an authority/ });
+    assertEquals(await proxy.stop(), 0);
+  },
+  ["splice"],
+);
