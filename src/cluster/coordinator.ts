@@ -147,14 +147,14 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   }
 
   report(): ClusterReport {
-    const { stored, leftMs } = this.#session;
+    const { stored, leftMs, isMember } = this.#session;
     const role = this.#isAlone ? "alone" : this.#role();
     return {
       instance: this.#settings.instance,
       role,
       leader: role === "cutOff" || role === "alone" ? undefined : stored?.leader?.instance,
-      isReachable: this.#reason === undefined && stored !== undefined,
-      reason: this.#reason,
+      isReachable: this.#reason === undefined && isMember,
+      reason: isMember ? this.#reason : this.#whyCutOff,
       leaseLeftMs: leftMs,
       decision: stored?.decision,
       proxies: proxiesOf(stored?.seen ?? new Map(), this.#seen()),
@@ -194,8 +194,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     source: OrderSource,
     onOutcome: (outcome: OrderOutcome) => void,
   ): boolean {
-    if (order.name === "hold" || order.name === "release") return false;
-    if (this.#isAlone) return false;
+    if (order.name === "hold" || order.name === "release" || this.#isAlone) return false;
     if (this.#session.leads) {
       this.#orders.carryOut(order, source, onOutcome);
       return true;
@@ -340,10 +339,15 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     if (isFirst) this.#service.post({ type: "begun" });
   }
 
+  /** For a person; a call that tries one endpoint after another may still be under way. */
+  get #whyCutOff(): string {
+    return this.#reason ?? this.#etcd.trouble ?? "etcd has not answered in time";
+  }
+
   /** This proxy is cut off: says so once, and decides alone after a while if its settings allow it. */
   #lost(): void {
     const now = this.#clock.now();
-    const reason = this.#reason ?? "its lease has ended";
+    const reason = this.#whyCutOff;
     if (this.#lostAt === undefined) {
       this.#lostAt = now;
       this.#publish({ type: "coordinator.lost", reason });

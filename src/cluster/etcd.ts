@@ -70,4 +70,6 @@ export interface Etcd {
    * the watch ends, which may be at any time; it resolves after an abort.
    */
   watch(onChange: () => void, signal: AbortSignal): Promise<void>;
+  /** Why endpoints have failed since the last answer, for a person; undefined if none has, or nobody keeps count. */
+  readonly trouble?: string | undefined;
 }

@@ -12,7 +12,6 @@ import {
   type Etcd,
   EtcdError,
   type KeyChange,
-  type KeyEntry,
   type Reading,
   type TxnResult,
 } from "./etcd.ts";
@@ -26,7 +25,8 @@ import {
   mayPass,
   refusal,
 } from "./answer.ts";
-import { decode64, encode64, numberIn, objectIn, prefixEnd, textIn } from "./gateway_json.ts";
+import { encode64, objectIn, prefixEnd, textIn } from "./gateway_json.ts";
+import { grantOf, readingOf, revisionOf, secondsIn } from "./answer_values.ts";
 import { Freshness, type Mark } from "./freshness.ts";
 
 /** The certificates of a connection by TLS, as PEM text. */
@@ -83,6 +83,7 @@ export class EtcdClient implements Etcd, Disposable {
   #token: string | undefined;
   #http: Promise<Deno.HttpClient | undefined> | undefined;
   #rereadAt = -Infinity;
+  #trouble: string | undefined;
 
   constructor(settings: EtcdSettings, clock: Clock) {
     if (settings.endpoints.length === 0) throw new Error("Cannot use etcd without an endpoint");
@@ -95,23 +96,14 @@ export class EtcdClient implements Etcd, Disposable {
     return this.#settings.endpoints[this.#place]!;
   }
 
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
   async read(): Promise<Reading> {
     const { prefix } = this.#settings;
     const range = { key: encode64(prefix), range_end: prefixEnd(prefix) };
-    const answer = await this.#ask("kv/range", range, true);
-    const entries = new Map<string, KeyEntry>();
-    const kvs = answer.kvs ?? [];
-    if (!Array.isArray(kvs)) throw new EtcdError("refused", "kvs is not a list");
-    for (const kv of kvs.map(objectIn)) {
-      const lease = textIn(kv, "lease");
-      entries.set(decode64(textIn(kv, "key")).slice(prefix.length), {
-        value: decode64(textIn(kv, "value")),
-        modRevision: numberIn(kv, "mod_revision"),
-        createRevision: numberIn(kv, "create_revision"),
-        lease: lease === "" || lease === "0" ? undefined : lease,
-      });
-    }
-    return { revision: revisionOf(answer), entries };
+    return await this.#ask("kv/range", range, true, (answer) => readingOf(answer, prefix));
   }
 
   async transact(
@@ -120,24 +112,24 @@ export class EtcdClient implements Etcd, Disposable {
   ): Promise<TxnResult> {
     const compare = conditions.map((each) => this.#compare(each));
     const success = changes.map((each) => this.#request(each));
-    const answer = await this.#ask("kv/txn", { compare, success }, false);
-    return { succeeded: answer.succeeded === true, revision: revisionOf(answer) };
+    return await this.#ask("kv/txn", { compare, success }, false, (answer) => ({
+      succeeded: answer.succeeded === true,
+      revision: revisionOf(answer),
+    }));
   }
 
   async grant(ttlS: number): Promise<{ readonly id: string; readonly ttlS: number }> {
-    const answer = await this.#ask("lease/grant", { TTL: String(ttlS) }, true);
-    return { id: textIn(answer, "ID"), ttlS: numberIn(answer, "TTL") };
+    return await this.#ask("lease/grant", { TTL: String(ttlS) }, true, grantOf);
   }
 
   /** One POST for each renewal: a stream of renewals is not reliable through the gateway. */
   async renew(lease: string): Promise<number> {
-    const answer = await this.#ask("lease/keepalive", { ID: lease }, true);
-    return numberIn(answer, "TTL");
+    return await this.#ask("lease/keepalive", { ID: lease }, true, secondsIn);
   }
 
   async revoke(lease: string): Promise<void> {
     try {
-      await this.#ask("lease/revoke", { ID: lease }, true);
+      await this.#ask("lease/revoke", { ID: lease }, true, () => {});
     } catch (error) {
       if (!(error instanceof EtcdError && error.kind === "leaseGone")) throw error;
     }
@@ -196,14 +188,15 @@ export class EtcdClient implements Etcd, Disposable {
   }
 
   /**
-   * Asks one endpoint after another until one answers. A call that must not be made twice goes to one only,
-   * unless that one refused it without doing anything.
+   * Asks one endpoint after another until one gives an answer that `read` understands. A call that must not be made
+   * twice goes to one only, unless that one refused it without doing anything.
    */
-  async #ask(
+  async #ask<T>(
     path: string,
     body: object,
     mayRepeat: boolean,
-  ): Promise<AnswerFields> {
+    read: (answer: AnswerFields) => T,
+  ): Promise<T> {
     const reasons: string[] = [];
     let hasRenewed = false;
     for (let tries = 0; tries < this.#settings.endpoints.length;) {
@@ -212,7 +205,7 @@ export class EtcdClient implements Etcd, Disposable {
         const token = await this.#login(endpoint);
         const sent = path.startsWith("kv/") ? this.#fresh.mark : undefined;
         const { answer, failure } = await this.#call(endpoint, path, body, token);
-        if (failure === undefined) return this.#checked(endpoint, answer, sent);
+        if (failure === undefined) return this.#checked(endpoint, answer, sent, read);
         if (isTokenOver(failure) && this.#settings.user !== undefined && !hasRenewed) {
           // Nothing was done without a valid token.
           hasRenewed = true;
@@ -225,6 +218,7 @@ export class EtcdClient implements Etcd, Disposable {
         if (error instanceof EtcdError && error.kind !== "unreachable") throw error;
         reasons.push(`${endpoint}: ${asEtcdError(error).message}`);
       }
+      this.#trouble = reasons.join("; ");
       this.#next();
       tries++;
       if (!mayRepeat) break;
@@ -239,13 +233,20 @@ export class EtcdClient implements Etcd, Disposable {
     this.#place = (this.#place + 1) % this.#settings.endpoints.length;
   }
 
-  #checked(
+  #checked<T>(
     endpoint: string,
     answer: AnswerFields,
     sent: Mark | undefined,
-  ): AnswerFields {
-    const why = this.#fresh.objection(headerOf(answer), sent);
-    if (why === undefined) return answer;
+    read: (answer: AnswerFields) => T,
+  ): T {
+    const header = headerOf(answer);
+    // What is no answer of etcd must not say to which cluster the others have to belong.
+    const value = read(answer);
+    const why = this.#fresh.objection(header, sent);
+    if (why === undefined) {
+      this.#trouble = undefined;
+      return value;
+    }
     this.#next();
     throw new EtcdError("stale", `${endpoint}: ${why}`);
   }
@@ -369,8 +370,4 @@ async function firstAddress(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-function revisionOf(answer: AnswerFields): number {
-  return numberIn(headerOf(answer), "revision");
 }

@@ -271,6 +271,45 @@ test("takes an error or an empty answer for no statement on keys and leases, fro
   }
 });
 
+test("takes an answer of the wrong shape for none, and asks the next endpoint", async () => {
+  const header = { cluster_id: "7", revision: "3", raft_term: "1" };
+  const answers: Record<string, readonly object[]> = {
+    "/v3/kv/range": [
+      { header, kvs: {} },
+      { header, kvs: [5] },
+      { header, kvs: [{ key: 5 }] },
+      { header, kvs: [{ key: "*", value: "" }] },
+      { header, kvs: [{ key: "eA==", value: "eA==", mod_revision: "many" }] },
+      { header: { ...header, revision: "1e99" } },
+      { header: { cluster_id: 7 } },
+    ],
+    "/v3/lease/grant": [
+      { header },
+      { header, ID: 5, TTL: "5" },
+      { header, ID: "5" },
+      { header, ID: "5", TTL: "-5" },
+    ],
+    "/v3/lease/keepalive": [{ result: { header, TTL: {} } }, { result: { header, TTL: "-1" } }],
+  };
+  let next: object = {};
+  await using broken = new ScriptedEtcd(() => next);
+  await using etcd = await EtcdCluster.start(1);
+  for (const [path, shapes] of Object.entries(answers)) {
+    for (next of shapes) {
+      const call = (client: EtcdClient): Promise<unknown> => {
+        if (path === "/v3/kv/range") return client.read();
+        return path === "/v3/lease/grant" ? client.grant(5) : client.renew("1");
+      };
+      using alone = clientOf([broken.endpoint]);
+      const { kind } = await assertRejects(() => call(alone), EtcdError);
+      assertEquals(kind, "unreachable", JSON.stringify(next));
+      using both = clientOf([broken.endpoint, etcd.endpoints[0]!]);
+      await call(both);
+      assertEquals(both.endpoint, etcd.endpoints[0], JSON.stringify(next));
+    }
+  }
+});
+
 test("looks names up by what it was given, and a silent name delays no longer than a call", async () => {
   await using etcd = await EtcdCluster.start(1);
   const { port } = new URL(etcd.endpoints[0]!);

@@ -11,7 +11,10 @@ export function decode64(base64: string): string {
   try {
     return new TextDecoder().decode(Uint8Array.fromBase64(base64));
   } catch {
-    throw new EtcdError("refused", "a key or value is not base64");
+    throw new EtcdError(
+      "unreachable",
+      "the answer is not one of etcd: a key or value is not base64",
+    );
   }
 }
 

@@ -1,0 +1,95 @@
+/** Endpoints of etcd that are silent, slow, broken, or something else: real proxies use those that work. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Control } from "../harness/control.ts";
+import { ETCD, EtcdCluster } from "../harness/etcd.ts";
+import { Folder } from "../harness/folder.ts";
+import { mayServeNames, NameServer, NEEDS_FOR_NAMES } from "../harness/name_server.ts";
+import { assertSlim, peakMemory } from "../harness/peak_memory.ts";
+import { startProxy } from "../harness/proxy.ts";
+import { testWithPrograms } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { startUpstream } from "../harness/upstream.ts";
+import { BrokenEndpoint, MANNERS } from "./testing/broken_endpoint.ts";
+
+const NEEDS = ETCD === undefined ? ["etcd"] : [];
+const QUICK = { "coordinator-lease": "5s" };
+
+testWithPrograms(
+  "cluster: endpoints that are no etcd cost a call each, and are named",
+  NEEDS,
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const etcd = stack.use(await EtcdCluster.start(1));
+    const first = stack.use(await startUpstream({ says: "first" }));
+    const second = stack.use(await startUpstream({ says: "second" }));
+    const broken = Object.values(MANNERS).map(({ serve, said }) => ({
+      said,
+      endpoint: stack.use(new BrokenEndpoint(serve)),
+    }));
+    const places = [...broken.map(({ endpoint }) => endpoint.address), etcd.members[0]!.address];
+    const flags = { ...QUICK, coordinator: `etcd://${places.join(",")}/test` };
+    const control = stack.use(await Control.make());
+    const proxy = stack.use(
+      await startProxy({
+        upstreams: [first, second],
+        flags: { ...flags, control: control.path },
+      }),
+    );
+    await proxy.event("lead.taken");
+    const peak = await peakMemory(proxy);
+    assert(broken.every(({ endpoint }) => endpoint.asked > 0));
+    await first.kill();
+    assertEquals(await proxy.ask(), "second");
+    // Without the one that works, each of the others is asked again and again.
+    await etcd.members[0]!.kill();
+    const lost = await proxy.event("coordinator.lost");
+    assertMatch(lost.reason, /http:\/\/127\.0\.0\.1:\d+: /);
+    let trouble = "";
+    const search = async () => {
+      const why = (address: string) =>
+        trouble.split("; ").find((each) => each.startsWith(`http://${address}: `)) ?? "";
+      while (!broken.every(({ said, endpoint: { address } }) => said.test(why(address)))) {
+        const { cluster } = await (await control.get("state")).json();
+        assertEquals([cluster.role, cluster.coordinator_reachable], ["cut_off", false]);
+        trouble = cluster.coordinator_trouble;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    };
+    await withTestDeadline("the state to name each endpoint", search(), () => trouble);
+    etcd.members[0]!.start();
+    await proxy.event("coordinator.reached", {}, lost);
+    await proxy.event("lead.taken", {}, lost);
+    assertEquals(await proxy.ask(), "second");
+    await assertSlim(proxy, peak);
+  },
+);
+
+testWithPrograms(
+  "cluster: an endpoint whose name gets no answer costs a call, and the next one is used",
+  [...NEEDS, ...NEEDS_FOR_NAMES, ...mayServeNames() ? [] : ["the right to serve names"]],
+  async () => {
+    await using names = await NameServer.start();
+    names.isSilent = true;
+    await using folder = await Folder.make();
+    await using etcd = await EtcdCluster.start(1);
+    await using first = await startUpstream({ says: "first" });
+    await using second = await startUpstream({ says: "second" });
+    const silent = Array.from({ length: 3 }, (_, index) => `etcd${index}.test:2379`);
+    const places = [...silent, etcd.members[0]!.address].join(",");
+    const flags = {
+      ...{ ...QUICK, "coordinator": `etcd://${places}/test` },
+      "on-failover": await folder.script("trigger.sh", `echo "$FAILOVER_EVENT" >>runs`),
+    };
+    const under = await names.command(folder);
+    await using proxy = await startProxy({ upstreams: [first, second], flags, under });
+    await proxy.event("lead.taken");
+    for (const index of silent.keys()) await names.unanswered(`etcd${index}.test`);
+    await first.kill();
+    assertEquals(await proxy.ask(), "second");
+    assertEquals(await folder.read("runs"), "start\nfailover\n");
+    await etcd.members[0]!.kill();
+    const { reason } = await proxy.event("coordinator.lost");
+    assertMatch(reason, /etcd0\.test:2379: no (answer|address of etcd0\.test) in time/);
+    assertEquals(await proxy.ask(), "second");
+  },
+);
