@@ -57,7 +57,7 @@ const OUT_BYTES_MAX = 64 * 1024;
 /** While this many bytes or more wait to be sent, the client does not read, so nothing more is read from it. */
 const OUT_BYTES_STOP = 256 * 1024;
 /** Streams that we have reset, and on which frames may still be under way. */
-const RESET_KEPT = 64;
+const RESET_KEPT = 128;
 
 /** Made once, because an Error is expensive. */
 const CUT = new Fault("clientReset");
@@ -70,8 +70,10 @@ export class Http2Connection {
   /** Bytes of the buffer before it that are being sent. */
   #outgoing = 0;
   sendWindow = WINDOW_START;
-  /** The highest number of a stream that was begun. */
+  /** The highest number of a stream that was begun, and may have been served. */
   lastStream = 0;
+  /** The same of the client, which may have begun streams before it read of the last GOAWAY. */
+  lastSeen = 0;
   /** Streams with higher numbers are not served: the client was told so by GOAWAY. */
   #acceptedMax = WINDOW_MAX;
   readonly #owner: Http2Owner;

@@ -61,3 +61,17 @@ Deno.test("after the last GOAWAY no request begins, and those under way go on", 
   fixture.feed(data(1, 3, 1));
   assertEquals(fixture.requests[0]!.body.isComplete, true);
 });
+
+Deno.test("what a client had sent on a stream before it read of the last GOAWAY is ignored", () => {
+  const fixture = new ProtocolFixture();
+  fixture.feed(headers(1, FLAG.endHeaders));
+  fixture.protocol.goAway(true);
+  const window = frame(FRAME.windowUpdate, 0, 3, bytes(0, 0, 0, 1));
+  const reset = frame(FRAME.resetStream, 0, 5, bytes(0, 0, 0, 8));
+  const late = [headers(3, FLAG.endHeaders), data(3, 9), window, headers(3)];
+  const sent = fixture.feed(...late, headers(5, FLAG.endHeaders), data(5, 9), reset);
+  assertEquals(sent, ["goAway on 0 last 1 code 0"]);
+  assertEquals(fixture.broken, []);
+  // Nothing but a head begins a stream.
+  assertEquals(fixture.feed(data(7, 1)), ["ends with 1: DATA before a head"]);
+});

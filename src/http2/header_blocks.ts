@@ -113,6 +113,7 @@ export class HeaderBlocks {
       if (connection.wasReset(id)) return;
       throw new ConnectionError(ERROR.streamClosed, "HEADERS after the end of its stream");
     }
+    connection.lastSeen = Math.max(connection.lastSeen, id);
     if (!connection.accepts(id)) return this.#decode(bytes, start, end, IGNORED);
     connection.lastStream = id;
     if (id === LAST_ID) connection.goAway(true);

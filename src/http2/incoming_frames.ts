@@ -158,10 +158,10 @@ export class IncomingFrames {
 
   /** DATA for a stream that is over, or never was. */
   #dataOfNone(id: number): void {
-    if (id > this.#connection.lastStream) {
+    if (id > this.#connection.lastSeen) {
       throw new ConnectionError(ERROR.protocolError, "DATA before a head");
     }
-    if (this.#connection.wasReset(id)) return;
+    if (id > this.#connection.lastStream || this.#connection.wasReset(id)) return;
     this.#connection.breakStream(id, ERROR.streamClosed, "DATA after the end of its stream");
   }
 
@@ -178,7 +178,7 @@ export class IncomingFrames {
 
   #resetStream(id: number, length: number): void {
     if (length !== 4) throw new ConnectionError(ERROR.frameSizeError, "size of RST_STREAM");
-    if (id === 0 || id > this.#connection.lastStream) {
+    if (id === 0 || id > this.#connection.lastSeen) {
       throw new ConnectionError(ERROR.protocolError, "RST_STREAM without a stream");
     }
     const stream = this.#connection.find(id);
@@ -219,7 +219,7 @@ export class IncomingFrames {
       if (increment === 0) throw new ConnectionError(ERROR.protocolError, "a window grows by 0");
       return this.#connection.widen(increment);
     }
-    if (id > this.#connection.lastStream) {
+    if (id > this.#connection.lastSeen) {
       throw new ConnectionError(ERROR.protocolError, "WINDOW_UPDATE before a head");
     }
     const stream = this.#connection.find(id);

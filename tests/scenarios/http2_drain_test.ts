@@ -1,9 +1,11 @@
 /** A stop of the real program while clients of HTTP/2 ask all the time: what was accepted is answered. */
 import { assert, assertEquals } from "@std/assert";
-import { FLAG, readUint31 } from "../../src/http2/frames.ts";
-import { headers } from "../../src/http2/testing/frames.ts";
+import { FLAG, FRAME, readUint31 } from "../../src/http2/frames.ts";
+import { bytes, data, frame, headers } from "../../src/http2/testing/frames.ts";
 import { tlsTest } from "../gateway/certificate.ts";
+import { nodeUpstream, urlOf } from "../gateway/gateway_fixture.ts";
 import { http2Client } from "../harness/http2_client.ts";
+import { onHttp2Ways } from "../harness/http2_ways.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -69,3 +71,43 @@ tlsTest("at SIGTERM every request over HTTP/2 that was accepted is answered", as
   }
   assertEquals(await stopped, 0);
 });
+
+onHttp2Ways(
+  "uploads that cross the last GOAWAY are ignored, and what was under way is answered",
+  async (way) => {
+    const asked = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
+    let uploads = 0;
+    await using upstream = await nodeUpstream((request, response) => {
+      if (request.method === "POST") uploads++;
+      if (request.url !== "/wait") return void response.end();
+      asked.resolve();
+      void release.promise.then(() => response.end("well"));
+    });
+    await using proxy = await startWebProxy({ primary: urlOf(upstream), flags: way.flags });
+    const client = await way.connect(proxy);
+    await client.get(1, "/wait");
+    await withTestDeadline("the request", asked.promise, proxy.lastLines);
+    const stopped = proxy.stop();
+    const goAway = async () => {
+      const next = await withTestDeadline("a GOAWAY", client.next(), proxy.lastLines);
+      assertEquals(next?.type, "goAway");
+      return readUint31(next!.payload, 0);
+    };
+    assertEquals([await goAway(), await goAway()], [0x7fff_ffff, 1]);
+    // It has sent these before it read of that.
+    await client.send(headers(3, FLAG.endHeaders, "POST"), data(3, 9), data(3, 9, FLAG.endStream));
+    await client.send(headers(5, FLAG.endHeaders, "POST"), data(5, 9));
+    await client.send(frame(FRAME.windowUpdate, 0, 5, bytes(0, 0, 0, 9)));
+    await client.send(frame(FRAME.resetStream, 0, 5, bytes(0, 0, 0, 8)));
+    // Its answer shows that all of that was taken.
+    await client.send(frame(FRAME.ping, 0, 0, "12345678"));
+    assertEquals((await withTestDeadline("an answer", client.next()))?.type, "ping");
+    release.resolve();
+    const { body, end } = await withTestDeadline("an answer", client.response(), proxy.lastLines);
+    assertEquals([body, end], ["well", "end"]);
+    client.conn.close();
+    assertEquals(await stopped, 0);
+    assertEquals([uploads, proxy.events("http2.broken")], [0, []]);
+  },
+);
