@@ -10,7 +10,9 @@ export const HTTP2_RULES = {
   http2Ignored: "ignored",
   /** Too many WINDOW_UPDATE frames. */
   http2Windows: "windows",
-  /** A head of more bytes than one may have. */
+  /** More requests at one time than one connection may have. */
+  http2Streams: "streams",
+  /** A head of more bytes than one may have, before or after it was decompressed, or of more fields. */
   http2HeadSize: "head_size",
   /** A head in more CONTINUATION frames than one may have. */
   http2Continuations: "continuations",

@@ -144,11 +144,10 @@ export async function listen(
   const { connectionsMax, tls, socketMode, received } = settings;
   const scheme = tls === undefined ? "http" : "https";
   const troubles = new ServerTroubles(clock, publish);
-  const { onBroken } = troubles;
   const { clientLimit } = context;
   const logging = { accessLog: context.accessLog };
   const common = commonOptions(settings, context, troubles, logging);
-  const http2 = await http2On(settings, { ...common, onBroken, serve });
+  const http2 = await http2On(settings, { ...common, serve });
   const serverFor = (others?: ServerOptions["others"], clientLimit?: ClientLimit) =>
     new Server({
       ...common,
@@ -168,7 +167,7 @@ export async function listen(
   const announced = Announced.of(settings, context);
   const secure = tls === undefined
     ? undefined
-    : await httpsOn(context, { ...common, onBroken, serve, publish, connectionsMax });
+    : await httpsOn(context, { ...common, serve, publish, connectionsMax });
   const server: Server = secure === undefined
     ? serverFor(http2?.inPlaces, clientLimit)
     : serverFor(secure);
@@ -206,13 +205,18 @@ function commonOptions(
   troubles: ServerTroubles,
   logging: { readonly accessLog: AccessLog | undefined },
 ) {
-  const { onError, onFull } = troubles;
+  const { onBroken, onError, onFull } = troubles;
+  const onMalformed = (fault: Fault, peer: string) =>
+    logging.accessLog?.refused(fault, peer, tls === undefined ? "http" : "https");
   return {
     deadlines,
     isReserved: isReservedPath,
+    onBroken,
+    // `onBroken` counts it; the client of HTTP/2 is not answered, which is all that differs from HTTP/1.1.
+    onMalformed,
     onFault: (fault: Fault, peer: string) => {
       troubles.onFault(fault, peer);
-      logging.accessLog?.refused(fault, peer, tls === undefined ? "http" : "https");
+      onMalformed(fault, peer);
     },
     onError,
     onFull,

@@ -11,7 +11,7 @@ import type { HeadWriter } from "../http1/head_writer.ts";
 import type { ReadBuffer } from "../http1/read_buffer.ts";
 import type { Deadlines } from "../net/deadlines.ts";
 import { ConnectionError } from "./connection_error.ts";
-import { FloodGuard, type FloodKind } from "./flood_guard.ts";
+import { FLOOD_WORDS, FloodGuard, type FloodKind } from "./flood_guard.ts";
 import {
   ERROR,
   FrameWriter,
@@ -48,6 +48,8 @@ export interface Http2Owner {
   outputReady(): void;
   /** The client has broken a rule, and only one stream of it ends; `words`: for a person. */
   streamBroken(rule: Http2Rule, words: string): void;
+  /** The head of a request was malformed: its stream ends, and nobody serves it. */
+  malformed(fault: Fault): void;
 }
 
 /** The window of the connection, in bytes: what all its unused bodies together may take. */
@@ -146,7 +148,7 @@ export class Http2Connection {
   /** Counts a frame of a kind that is limited, as the part `cost` of one. */
   spend(kind: FloodKind, cost = 1): void {
     if (this.#guard.spend(kind, this.settings.deadlines.now, cost)) return;
-    throw new ConnectionError(ERROR.enhanceYourCalm, `too many frames: ${kind}`, kind);
+    throw new ConnectionError(ERROR.enhanceYourCalm, FLOOD_WORDS[kind], kind);
   }
 
   /** The stream with this number, if it is not over. */
@@ -187,13 +189,20 @@ export class Http2Connection {
   }
 
   /** Ends a stream for a mistake of the client; one that was never begun has no more than a number. */
-  breakStream(id: number, error: number, words: string): void {
+  breakStream(id: number, error: number, words: string, rule: Http2Rule = "other"): void {
     this.spend("resets");
     const fault = new Fault("http2Broken", words);
     const stream = this.find(id);
     if (stream === undefined) this.putReset(id, error);
     else stream.reset(error, fault);
-    this.#owner.streamBroken("other", words);
+    this.#owner.streamBroken(rule, words);
+  }
+
+  /** Ends a stream whose head is malformed, before it has begun. */
+  malformed(id: number): void {
+    const words = "malformed head of a request";
+    this.#owner.malformed(new Fault("badRequest", words));
+    this.breakStream(id, ERROR.protocolError, words);
   }
 
   /** Takes a setting, RFC 9113 section 6.5.2. The others have no effect: we push nothing and keep no table. */
@@ -288,9 +297,9 @@ export class Http2Connection {
     for (const stream of this.#streams.slice()) stream.tick(now);
   }
 
-  /** For a stream: the client has opened no window in time. */
-  windowsTooSlow(words: string): void {
-    this.#owner.streamBroken("slow_windows", words);
+  /** A limit was reached for which one request ends, or is refused; `words`: for a person. */
+  limitReached(rule: Http2Rule, words: string): void {
+    this.#owner.streamBroken(rule, words);
   }
 
   /** The client sends nothing more: bodies that are incomplete stay so. */

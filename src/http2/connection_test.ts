@@ -1,6 +1,8 @@
 /** A connection as a whole: floods, limits and its end. */
 import { assertEquals } from "@std/assert";
-import { FLAG, FRAME } from "./frames.ts";
+import { Fault } from "../base/fault.ts";
+import { FLOOD_WORDS, type FloodKind } from "./flood_guard.ts";
+import { ERROR, FLAG, FRAME } from "./frames.ts";
 import { bytes, data, frame, headers, joined } from "./testing/frames.ts";
 import { ProtocolFixture } from "./testing/protocol_fixture.ts";
 
@@ -13,8 +15,8 @@ Deno.test("a request is served, and its end is noticed", () => {
 });
 
 /** Floods, with the most frames of the kind that a well-behaved client sends at once. */
-const FLOODS: readonly (readonly [name: string, usual: number, one: (i: number) => Uint8Array])[] =
-  [
+const FLOODS:
+  readonly (readonly [kind: FloodKind, usual: number, one: (i: number) => Uint8Array])[] = [
     ["resets", 150, (i) => {
       const id = 2 * i + 1;
       return joined([headers(id), frame(FRAME.resetStream, 0, id, bytes(0, 0, 0, 8))]);
@@ -36,7 +38,7 @@ for (const [kind, usual, one] of FLOODS) {
     for (let i = usual; i < usual + 500 && last === ""; i++) {
       last = fixture.feed(one(i)).find((line) => line.startsWith("ends")) ?? "";
     }
-    assertEquals(last, `ends with 11: too many frames: ${kind}`);
+    assertEquals(last, `ends with 11: ${FLOOD_WORDS[kind]}`);
   });
 }
 
@@ -74,4 +76,16 @@ Deno.test("what a client had sent on a stream before it read of the last GOAWAY 
   assertEquals(fixture.broken, []);
   // Nothing but a head begins a stream.
   assertEquals(fixture.feed(data(7, 1)), ["ends with 1: DATA before a head"]);
+});
+
+Deno.test("after 100 streams were reset at one time, what is still under way on them is ignored", () => {
+  const fixture = new ProtocolFixture({ streamsMax: 100 });
+  const ids = Array.from({ length: 100 }, (_, at) => 2 * at + 1);
+  for (const id of ids) fixture.feed(headers(id, FLAG.endHeaders, "POST"));
+  for (const stream of fixture.requests) {
+    stream.reset(ERROR.internalError, new Fault("upstreamReset"));
+  }
+  fixture.sent();
+  const late = ids.map((id) => joined([data(id, 1), headers(id)]));
+  assertEquals([fixture.feed(...late), fixture.broken], [[], []]);
 });

@@ -21,6 +21,15 @@ const BUDGETS = {
 /** A kind of frames that is limited. */
 export type FloodKind = keyof typeof BUDGETS;
 
+/** What a client did that has used up the budget of a kind, for people and in ASCII. */
+export const FLOOD_WORDS: Readonly<Record<FloodKind, string>> = {
+  resets: "too many requests were taken back, or reset for mistakes in them",
+  answered: "too many PING and SETTINGS frames",
+  empty: "too many frames without payload",
+  ignored: "too many PRIORITY, GOAWAY and unknown frames",
+  windows: "too many WINDOW_UPDATE frames",
+};
+
 /** WINDOW_UPDATE frames that each of our DATA frames explains, whatever its size: of the stream and the connection. */
 const WINDOWS_PER_DATA = 4;
 /** One more for so many bytes of DATA. Go's client opens both windows after each 4 KB that its user has read. */

@@ -69,7 +69,7 @@ export class HeaderBlocks {
     if (++this.#frames > CONTINUATIONS_MAX) {
       throw new ConnectionError(
         ERROR.enhanceYourCalm,
-        "too many frames: CONTINUATION",
+        "too many CONTINUATION frames in one head",
         "continuations",
       );
     }
@@ -87,7 +87,11 @@ export class HeaderBlocks {
     const length = this.#length + end - start;
     // A block that is so long before it is decoded is never short enough after that.
     if (length > this.#limits.headBytesMax) {
-      throw new ConnectionError(ERROR.enhanceYourCalm, "a head is too large", "head_size");
+      throw new ConnectionError(
+        ERROR.enhanceYourCalm,
+        `a head has more than ${this.#limits.headBytesMax} bytes`,
+        "head_size",
+      );
     }
     if (length > this.#block.length) {
       const grown = new Uint8Array(Math.max(length, this.#block.length * 2));
@@ -119,7 +123,8 @@ export class HeaderBlocks {
     if (id === LAST_ID) connection.goAway(true);
     if (connection.streams.length >= connection.settings.streamsMax) {
       this.#decode(bytes, start, end, IGNORED);
-      return connection.breakStream(id, ERROR.refusedStream, "too many requests at one time");
+      const words = `more than ${connection.settings.streamsMax} requests at one time`;
+      return connection.breakStream(id, ERROR.refusedStream, words, "streams");
     }
     const fields = new RequestFields(this.#limits);
     this.#decode(bytes, start, end, fields);
@@ -134,11 +139,19 @@ export class HeaderBlocks {
       head.semantics.length > 0;
     if (head === MALFORMED || lacksBody) {
       fields.out.release();
-      return connection.breakStream(id, ERROR.protocolError, "malformed head of a request");
+      return connection.malformed(id);
     }
     const isFault = head instanceof Fault;
+    if (isFault && head.fault === "headTooLarge") {
+      connection.limitReached("head_size", this.#tooLargeDecoded("a head"));
+    }
     const stream = new Stream(id, connection, isFault ? undefined : head, fields, isLast);
     connection.serve(stream, isFault ? head : undefined);
+  }
+
+  #tooLargeDecoded(what: string): string {
+    const { headBytesMax, fieldsMax } = this.#limits;
+    return `${what}, decompressed, has more than ${headBytesMax} bytes or ${fieldsMax} fields`;
   }
 
   #trailers(stream: Stream, bytes: Bytes, start: number, end: number): void {
@@ -150,6 +163,10 @@ export class HeaderBlocks {
     }
     const trailers = new TrailerFields(this.#limits);
     this.#decode(bytes, start, end, trailers);
+    if (trailers.isTooLarge) {
+      const words = this.#tooLargeDecoded("a trailer");
+      return connection.breakStream(id, ERROR.protocolError, words, "head_size");
+    }
     const fields = trailers.fields();
     if (fields === undefined || !this.#isLast || !body.complete(fields)) {
       return connection.breakStream(id, ERROR.protocolError, "malformed trailers");

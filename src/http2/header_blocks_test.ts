@@ -56,12 +56,12 @@ Deno.test("a flood of empty DATA, and of CONTINUATION, ends the connection", () 
   const empty = new ProtocolFixture();
   empty.feed(headers(1, FLAG.endHeaders));
   const flood = Array.from({ length: 200 }, () => data(1, 0));
-  assertEquals(empty.feed(...flood).at(-1), "ends with 11: too many frames: empty");
+  assertEquals(empty.feed(...flood).at(-1), "ends with 11: too many frames without payload");
   const parts = new ProtocolFixture();
   const more = Array.from({ length: 100 }, () => frame(FRAME.continuation, 0, 1, "x"));
   assertEquals(
     parts.feed(headers(1, 0), ...more).at(-1),
-    "ends with 11: too many frames: CONTINUATION",
+    "ends with 11: too many CONTINUATION frames in one head",
   );
 });
 
@@ -69,5 +69,5 @@ Deno.test("a head that never ends is cut off at the limit", () => {
   const fixture = new ProtocolFixture();
   const part = frame(FRAME.continuation, 0, 1, new Uint8Array(1_000));
   const lines = fixture.feed(headers(1, 0), part, part, part, part, part);
-  assertEquals(lines, ["ends with 11: a head is too large"]);
+  assertEquals(lines, ["ends with 11: a head has more than 4096 bytes"]);
 });

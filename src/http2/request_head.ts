@@ -209,6 +209,8 @@ const PSEUDO_MAX = 5;
 export class TrailerFields implements FieldSink {
   readonly #limits: HeadLimits;
   readonly #out = new HeadWriter();
+  /** True if they are larger or more than they may be. */
+  isTooLarge = false;
   #bytes = 0;
   #count = 0;
   #isBad = false;
@@ -227,8 +229,8 @@ export class TrailerFields implements FieldSink {
   ): void {
     this.#bytes += nameEnd - nameStart + valueEnd - valueStart + FIELD_BYTES;
     const { headBytesMax, fieldsMax } = this.#limits;
-    if (this.#bytes > headBytesMax || ++this.#count > fieldsMax) this.#isBad = true;
-    if (this.#isBad) return;
+    if (this.#bytes > headBytesMax || ++this.#count > fieldsMax) this.isTooLarge = true;
+    if (this.#isBad || this.isTooLarge) return;
     // Pseudo-headers must not stand in trailers: their colon is in no name.
     const isGood = isName(names, nameStart, nameEnd) && isValue(values, valueStart, valueEnd) &&
       !isConnectionField(names, nameStart, nameEnd);
@@ -242,9 +244,9 @@ export class TrailerFields implements FieldSink {
     this.#out.raw(LINE_END);
   }
 
-  /** The trailers; undefined if they are malformed or too many. */
+  /** The trailers; undefined if they are malformed or too large. */
   fields(): Fields | undefined {
-    if (this.#isBad) return undefined;
+    if (this.#isBad || this.isTooLarge) return undefined;
     this.#out.endHead();
     const bytes = this.#out.view().slice();
     this.#out.release();

@@ -27,6 +27,8 @@ export interface Http2ServerOptions {
   readonly isReserved: (path: string) => boolean;
   /** Called for each rule that a client has broken, and for which a request or a connection ends. Must not throw. */
   readonly onBroken: (rule: Http2Rule, words: string, peer: string) => void;
+  /** Called for each request whose head was malformed, beside `onBroken`. Must not throw. */
+  readonly onMalformed: (fault: Fault, peer: string) => void;
   /** Called for each request that failed. Must not throw. */
   readonly onFault: (fault: Fault, peer: string) => void;
   /** Called for all other errors; each has ended its exchange or its connection. Must not throw. */
@@ -45,6 +47,7 @@ export class Http2Server {
   readonly handler: Http2ServerOptions["handler"];
   readonly isReserved: (path: string) => boolean;
   readonly onBroken: Http2ServerOptions["onBroken"];
+  readonly onMalformed: Http2ServerOptions["onMalformed"];
   readonly onFault: Http2ServerOptions["onFault"];
   readonly onError: Http2ServerOptions["onError"];
   readonly #connections = new Slab<Member>();
@@ -57,11 +60,12 @@ export class Http2Server {
 
   constructor(options: Http2ServerOptions) {
     const limits = this.limits = { ...SERVER_LIMITS, ...options.limits };
-    const { deadlines, handler, isReserved, onBroken, onFault, onError } = options;
+    const { deadlines, handler, isReserved, onBroken, onMalformed, onFault, onError } = options;
     this.deadlines = deadlines;
     this.handler = handler;
     this.isReserved = isReserved;
     this.onBroken = onBroken;
+    this.onMalformed = onMalformed;
     this.onFault = onFault;
     this.onError = onError;
     const { writeMs, bodyMs, bodyRateMin, headBytesMax, fieldsMax } = limits;

@@ -184,7 +184,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   #broken(error: unknown): void {
     if (error instanceof ConnectionError) {
       const fault = new Fault("http2Broken", error.words);
-      this.streamBroken(error.rule, error.words);
+      this.#connectionBroken(error.rule, error.words);
       // To a client that speaks another protocol, frames would be garbage.
       if (!this.#protocol.hasPreface) return this.#close();
       return this.#finish(error.code, error.words, fault);
@@ -293,7 +293,15 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   }
 
   streamBroken(rule: Http2Rule, words: string): void {
-    this.#server.onBroken(rule, words, this.#peer);
+    this.#server.onBroken(rule, `${words}; the request ends`, this.#peer);
+  }
+
+  #connectionBroken(rule: Http2Rule, words: string): void {
+    this.#server.onBroken(rule, `${words}; the connection ends`, this.#peer);
+  }
+
+  malformed(fault: Fault): void {
+    this.#server.onMalformed(fault, this.#peer);
   }
 
   outputReady(): void {
@@ -350,7 +358,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
 
   #headLate(): void {
     const words = "a head was not complete in time";
-    this.streamBroken("slow_head", words);
+    this.#connectionBroken("slow_head", words);
     this.#finish(ERROR.enhanceYourCalm, words, new Fault("requestTimeout"));
   }
 

@@ -43,6 +43,8 @@ export class Stream implements StreamBodyEvents {
   waiter: (() => void) | undefined;
   /** When it ends if the client opens no window, by the coarse clock; Infinity while it may send. */
   sendBy = Infinity;
+  /** True once the tunnel is open: each side ends its own direction. */
+  isOpenTunnel = false;
   /** True once the client was sent some of the response's body. */
   hasSentData = false;
   #windowGoal = WINDOW_START;
@@ -185,7 +187,7 @@ export class Stream implements StreamBodyEvents {
   #end(): void {
     this.#isLocalEnd = true;
     if (this.body.isComplete) return this.#close();
-    if (this.isTunnel) return;
+    if (this.isOpenTunnel) return;
     this.#discardBy = this.connection.settings.deadlines.in(DISCARD_MS);
     this.body.cancel();
   }
@@ -198,8 +200,8 @@ export class Stream implements StreamBodyEvents {
       const { deadlines, writeMs } = this.connection.settings;
       this.sendBy = deadlines.in(writeMs);
     } else if (now >= this.sendBy) {
-      const words = "no window for the response";
-      this.connection.windowsTooSlow(words);
+      const words = "no window for a response was opened in time";
+      this.connection.limitReached("slow_windows", words);
       this.reset(ERROR.cancel, new Fault("slowReader", words));
     }
   }

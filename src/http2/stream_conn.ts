@@ -24,6 +24,7 @@ export function upgradeStream(stream: Stream, head: HeadWriter): Conn {
   if (parsed === undefined || parsed instanceof Fault) throw parsed ?? new Fault("badResponse");
   const accept = parsed.fields.get("sec-websocket-accept");
   if (accept !== acceptOf(key)) throw new Fault("badResponse", "bad Sec-WebSocket-Accept");
+  stream.isOpenTunnel = true;
   stream.sendHead(head, { isLast: false, status: 200, without: "sec-websocket-accept" });
   return new StreamConn(stream);
 }

@@ -42,6 +42,7 @@ const continuation = (payload: Uint8Array, flags = 0, id = 1) =>
   frame(FRAME.continuation, flags, id, payload);
 const NOTHING = new Uint8Array(0);
 const HEAD = block(requestFields());
+const WEB_SOCKET = [[":protocol", "websocket"], ...requestFields("CONNECT")] as const;
 /** Streams of one client, 1 for the first. */
 const idAt = (at: number) => at * 2 + 1;
 
@@ -166,10 +167,17 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   "a head that is too large after it is decoded, beside another request": {
     sends: [frame(FRAME.headers, WHOLE, 1, BOMB), request(3, "/")],
     gets: ["status 431", SERVED, "ended 3"],
+    rules: ["head_size"],
   },
   "heads that are too large after they are decoded, again and again": {
     sends: [many(50, (at) => frame(FRAME.headers, WHOLE, idAt(at), BOMB)), request(101, "/")],
     gets: ["status 431", SERVED, "ended 101"],
+    rules: ["head_size"],
+  },
+  "trailers that are too large after they are decoded": {
+    sends: [upload(1), frame(FRAME.headers, WHOLE, 1, BOMB.subarray(HEAD.length)), request(3, "/")],
+    gets: ["reset 1", SERVED, "ended 3"],
+    rules: ["head_size"],
   },
   "a field that is in no table": {
     sends: [frame(FRAME.headers, WHOLE, 1, bytes(0xff, 0xff, 0xff, 0x7f))],
@@ -188,7 +196,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   "more requests at one time than allowed": {
     sends: [many(101, (at) => request(idAt(at), "/wait"))],
     gets: ["resetStream 7"],
-    rules: ["other"],
+    rules: ["streams"],
   },
   "DATA and HEADERS after the end of their request": {
     sends: [
@@ -209,6 +217,10 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   "a GOAWAY, and then a request": {
     sends: [frame(FRAME.goAway, 0, 0, new Uint8Array(8)), request(1, "/")],
     gets: [SERVED, "ended 1"],
+  },
+  "a WebSocket that its upstream refuses, and that the client keeps open": {
+    sends: [frame(FRAME.headers, FLAG.endHeaders, 1, block(WEB_SOCKET)), request(3, "/")],
+    gets: [SERVED, "ended 1", "ended 3", "reset 1"],
   },
   "a promise": {
     sends: [frame(FRAME.pushPromise, FLAG.endHeaders, 1, bytes(0, 0, 0, 2))],

@@ -107,9 +107,12 @@ async function survive(
 const rulesOf = (attacks: Readonly<Record<string, Attack>>) =>
   new Set(Object.values(attacks).flatMap(({ rules = [] }) => rules));
 
-/** Waits for a line about each of these rules. */
+/** Waits for a line about each of these rules, which says what ended. */
 async function areLogged(proxy: WebProxy, rules: Iterable<Http2Rule>): Promise<void> {
-  for (const rule of rules) await proxy.event("http2.broken", { rule: new RegExp(`^${rule}$`) });
+  const reason = /^.{10,}; the (request|connection) ends$/;
+  for (const rule of rules) {
+    await proxy.event("http2.broken", { rule: new RegExp(`^${rule}$`), reason });
+  }
 }
 
 onHttp2Ways("each attack ends, is counted, and keeps nobody from being served", async (way) => {

@@ -11,6 +11,9 @@ import {
 } from "../gateway/gateway_fixture.ts";
 import { switching } from "../gateway/switching.ts";
 import type { Exchange, Protocol, StoryClient } from "../gateway/story_client.ts";
+import { block, frame, opening, requestFields, WHOLE } from "../../src/http2/testing/frames.ts";
+import { FrameClient } from "../../src/http2/testing/server_fixture.ts";
+import { FRAME } from "../../src/http2/frames.ts";
 import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -136,5 +139,66 @@ onBothProtocols(
         [line, protocol === "HTTP/2" ? "HTTP/2.0" : "HTTP/1.1"],
       );
     }
+  },
+);
+
+/** Requests that are refused because of their heads: field lines, or another method; and the line of the log. */
+const REFUSED = [
+  [{ fields: [["bad name", "x"]] }, "400 bad-request"],
+  [{ fields: [["x", "a\0b"]] }, "400 bad-request"],
+  [{ fields: [["x", "y".repeat(3_000)]] }, "431 head-too-large"],
+  [{ method: "CONNECT" }, "501 not-implemented"],
+] as const;
+
+interface Wrong {
+  readonly method?: string;
+  readonly fields?: readonly (readonly [name: string, value: string])[];
+}
+
+async function ask(conn: Deno.TcpConn, protocol: Protocol, wrong: Wrong): Promise<string> {
+  const { method = "GET", fields = [] } = wrong;
+  if (protocol === "HTTP/1.1") {
+    const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    const target = method === "CONNECT" ? "a:1" : "/";
+    await sendText(conn, `${method} ${target} HTTP/1.1\r\nHost: a:1\r\n${lines}\r\n`);
+    return (await readUntil(conn)).split(" ")[1]!;
+  }
+  const client = new FrameClient<Deno.Conn>(conn);
+  const all = method === "CONNECT"
+    ? [[":method", method], [":authority", "a:1"]] as const
+    : requestFields(method, "/", fields);
+  await client.send(opening(), frame(FRAME.headers, WHOLE, 1, block(all)));
+  const { lines: [status], end } = await client.response();
+  return status?.slice(9) ?? end;
+}
+
+onBothProtocols(
+  "--access-log has the same line for a request whose head is refused",
+  async ({ relay, protocol }) => {
+    await using folder = await Folder.make();
+    await using up = rawUpstream((conn) => serve(conn, new Heads()));
+    const primary = { url: `http://127.0.0.1:${up.port}` };
+    const log = { "access-log": folder.at("access.log"), "access-log-format": "json" };
+    const flags = { relay, h2c: true, "max-head": "2KB", ...log } as const;
+    await using proxy = await startWebProxy({ primary, flags });
+    const port = Number(proxy.address.split(":")[1]);
+    for (const [at, [wrong, line]] of REFUSED.entries()) {
+      const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+      const got = await withTestDeadline(line, ask(conn, protocol, wrong), proxy.lastLines);
+      // RFC 9113 section 8.1.1: where HTTP/1.1 has 400, a malformed request of HTTP/2 is reset.
+      const isReset = protocol === "HTTP/2" && line.startsWith("400");
+      assertEquals(got, isReset ? "resetStream 1" : line.slice(0, 3), line);
+      const lines = (text: string) => text.split("\n").slice(0, -1);
+      await folder.reads("access.log", (text) => lines(text).length > at);
+      close(conn);
+      const told = JSON.parse(lines(await folder.read("access.log"))[at]!);
+      assertEquals(
+        [`${told.status} ${told.outcome}`, told.client, told.method, told.upstream],
+        [line, "127.0.0.1", null, null],
+      );
+    }
+    assertEquals(await proxy.stop(), 0);
+    const written = await folder.read("access.log");
+    assertEquals(written.split("\n").length - 1, REFUSED.length, written);
   },
 );

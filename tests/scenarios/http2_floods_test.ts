@@ -45,7 +45,10 @@ tlsTest(
     for (const [rule, bytesOf] of Object.entries(FLOODS)) {
       const client = await http2Client(portOf(proxy), tls.cert);
       assert(await flood(client, bytesOf, 400), rule);
-      const { client: peer } = await proxy.event("http2.broken", { rule: new RegExp(`^${rule}$`) });
+      const { client: peer } = await proxy.event("http2.broken", {
+        rule: new RegExp(`^${rule}$`),
+        reason: /; the connection ends$/,
+      });
       assertEquals(peer, "127.0.0.1");
     }
     // Whoever keeps the rules has noticed nothing.

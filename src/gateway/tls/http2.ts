@@ -19,6 +19,8 @@ export interface Http2Parts {
   readonly isReserved: (path: string) => boolean;
   /** Called for each rule that a client has broken. */
   readonly onBroken: (rule: Http2Rule, words: string, peer: string) => void;
+  /** Called for each request whose head was malformed, beside `onBroken`. */
+  readonly onMalformed: (fault: Fault, peer: string) => void;
   /** Called for each request that was refused. */
   readonly onFault: (fault: Fault, peer: string) => void;
   /** Called for all other errors; each has ended its exchange. */

@@ -56,6 +56,10 @@ export class ProtocolFixture implements Http2Owner {
     this.broken.push(`${rule}: ${words}`);
   }
 
+  malformed(fault: Fault): void {
+    this.refusals.push(fault.fault);
+  }
+
   /**
    * Gives it these bytes; what it answers, a line for each frame. If the connection must end, the last line says
    * why.

@@ -115,6 +115,7 @@ export function http2Fixture(
     limits,
     isReserved: (path) => path === "/own",
     onBroken: (rule) => faults.push(`broken: ${rule}`),
+    onMalformed: (fault) => faults.push(`malformed: ${fault.fault}`),
     onFault: (fault) => faults.push(fault.fault),
     onError: (error) => errors.push(error),
   });
