@@ -7,7 +7,14 @@ import type { ReloadAnswer } from "../admin/reload.ts";
 import { sleep } from "../base/clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { describe } from "../base/describe.ts";
-import { changeLines, compareConfigs, type Comparison, fixedLines } from "../config/compare.ts";
+import { formatAddress } from "../base/address.ts";
+import {
+  changeLines,
+  compareConfigs,
+  type Comparison,
+  fixedLines,
+  placeOf,
+} from "../config/compare.ts";
 import type { Config } from "../config/options.ts";
 import type { Publish } from "../events/events.ts";
 import type { AccessLogs, PreparedLogs } from "./access_logs.ts";
@@ -21,6 +28,13 @@ import type { PreparedChange } from "./service.ts";
 const WAITING_MAX = 4;
 /** How long a step may take until it is in force everywhere, in milliseconds; a thread may hang. */
 const IN_FORCE_MS = 10_000;
+/**
+ * How long a reload waits for a port that an earlier one has taken from a service, in milliseconds. It is closed when
+ * the clients in its queue have been accepted, which takes half a second at most where the machine has time.
+ */
+const CLOSING_MS = 5_000;
+/** The pause between two attempts at such a port, in milliseconds. */
+const CLOSING_LOOK_MS = 20;
 
 /** What is in force. */
 export interface InForce {
@@ -81,6 +95,8 @@ export class Reloader {
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #isStopping = false;
+  /** Ports of services that were removed, and until when they may take to be closed. */
+  readonly #closing = new Map<string, number>();
 
   constructor(inForce: InForce, parts: ReloadParts) {
     this.#inForce = inForce;
@@ -212,7 +228,7 @@ export class Reloader {
       errors.push(...found);
     };
     const reporting = good(await reports.prepare(read.config));
-    errors.push(...await portErrors(news.map(({ plan }) => plan)));
+    errors.push(...await this.#portErrors(news.map(({ plan }) => plan)));
     const kept = await Promise.all(comparison.kept.map(({ before, after }) => {
       const { plan, limits } = targetOf(after.name);
       return fleet.prepare(before.name, plan, limits);
@@ -236,11 +252,32 @@ export class Reloader {
       ),
       steps: this.#stepsOf({ comparison, news, reporting, changes, logs }),
       finish: () => {
-        for (const { name } of comparison.removed) fleet.remove(name, limits.drainMs);
+        for (const service of comparison.removed) {
+          const until = this.#parts.clock.now() + CLOSING_MS;
+          this.#closing.set(formatAddress(placeOf(service)), until);
+          fleet.remove(service.name, limits.drainMs);
+        }
         reporting.finish();
         logs?.keepOnly();
       },
     };
+  }
+
+  /** One error line for each port of a new service that cannot be opened. Waits for those that are being closed. */
+  async #portErrors(plans: readonly Plan[]): Promise<string[]> {
+    const { clock } = this.#parts;
+    for (const [place, until] of this.#closing) {
+      if (clock.now() >= until) this.#closing.delete(place);
+    }
+    const lines = await Promise.all(plans.map(async (plan) => {
+      const until = this.#closing.get(plan.starter.listensOn) ?? -Infinity;
+      for (;;) {
+        const line = await portError(plan);
+        if (line === undefined || clock.now() >= until || this.#isStopping) return line;
+        await sleep(clock, CLOSING_LOOK_MS);
+      }
+    }));
+    return lines.filter((line) => line !== undefined);
   }
 
   /** Opens what new services remember; returns the names of those for which that was possible. */
@@ -283,12 +320,6 @@ export class Reloader {
       ...news.filter((target) => !isHttp(target)).map(adding),
     ];
   }
-}
-
-/** One error line for each port of a new service that cannot be opened. */
-async function portErrors(plans: readonly Plan[]): Promise<string[]> {
-  const lines = await Promise.all(plans.map((plan) => portError(plan)));
-  return lines.filter((line) => line !== undefined);
 }
 
 /** Why a service cannot listen; undefined if it can. */

@@ -96,6 +96,12 @@ export class ReloadedProxy extends Proxy {
     return await runCommand(["reload", ...flags, "--control", this.#control.path]);
   }
 
+  /** The same without a command, whose process takes time to start: the status and the answer of the proxy. */
+  async reloadAtOnce(options: FileOptions) {
+    await this.write(textOf(options));
+    return await withTestDeadline("a reload", this.#control.order("reload"), this.lastLines);
+  }
+
   /** What a start with the present file says on stderr. */
   async startLines(): Promise<string[]> {
     const { err } = await runCommand([...this.#args, "--check-config"]);
