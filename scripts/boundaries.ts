@@ -96,7 +96,7 @@ const ONLY_IN: readonly { readonly what: RegExp; readonly where: RegExp; readonl
     {
       what: /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback)\b/,
       where:
-        /^linux\/(libc|open_libc|process_libc|pass_descriptors|message_memory|datagram|open_openssl|tls_session|tls_server|testing\/(raw_socket|key_updates|native_memory))\.ts$/,
+        /^linux\/(libc|open_libc|process_libc|pass_descriptors|message_memory|datagram|open_openssl|certificate_names|tls_session|tls_server|testing\/(raw_socket|key_updates|native_memory))\.ts$/,
       why: "the only unsafe files, but for what only a test needs",
     },
     {

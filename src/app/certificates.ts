@@ -139,8 +139,8 @@ const TICKET_KEYS_MS = 12 * 60 * 60 * 1_000;
 export interface CertificateWatchParts {
   readonly clock: Clock;
   readonly publish: Publish;
-  /** Why these cannot be used, for a person; undefined if they can. */
-  readonly objection: (tls: HttpsSettings) => string | undefined;
+  /** Why these cannot be used, for a person; undefined if they can. What is `inUse` can. */
+  readonly objection: (tls: HttpsSettings, inUse: HttpsSettings) => string | undefined;
   /** Takes new certificates over. */
   readonly use: (tls: HttpsSettings) => void;
 }
@@ -193,7 +193,7 @@ export class CertificateWatch implements Disposable {
       const contents = await readAll(this.#paths, clock, this.#current.certificates);
       if (this.#isOver || isSame(contents, this.#current)) return this.#complain(undefined);
       const next = withKeys(contents, this.#current);
-      const why = objection(next);
+      const why = objection(next, this.#current);
       if (why !== undefined) return this.#complain(why);
       if (next.ticketKeys !== this.#current.ticketKeys) this.#keysSince = clock.now();
       use(next);

@@ -221,7 +221,7 @@ class HttpInThreads implements Service {
     this.#watch = new CertificateWatch(config, https, {
       clock,
       publish,
-      objection: (https) => this.#tls!.objection(https),
+      objection: (https, inUse) => this.#tls!.objection(https, inUse),
       use: (https) => {
         const { settings, limits, ...rest } = this.#layout;
         this.#layout = { ...rest, limits, settings: { ...settings, https } };

@@ -34,17 +34,28 @@ export function opensslSockets(): Sockets {
   };
 }
 
-/** The reason, for a person, why these certificates cannot be used; undefined if they can. */
-export function certificatesObjection(tls: HttpsSettings): string | undefined {
+/**
+ * The reason, for a person, why these certificates cannot be used; undefined if they can. Those that are `inUse` with the
+ * same authorities are not tried again: each costs about a millisecond, in which nothing else is done.
+ */
+export function certificatesObjection(
+  { certificates, clientCa, ticketKeys }: HttpsSettings,
+  inUse?: HttpsSettings,
+): string | undefined {
+  const known = new Set(clientCa === inUse?.clientCa ? inUse?.certificates.map(textOf) : []);
+  const tried = certificates.filter((each) => !known.has(textOf(each)));
+  if (tried.length === 0) return undefined;
   try {
-    const { certificates, clientCa, ticketKeys } = tls;
-    new TlsServerContext({ certificates, clientCa, ticketKeys, protocols: [] })[Symbol.dispose]();
+    const settings = { certificates: tried, clientCa, ticketKeys, protocols: [] };
+    new TlsServerContext(settings)[Symbol.dispose]();
     return undefined;
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
     const { index, message } = error;
-    return index === undefined
-      ? `client_ca: ${message}`
-      : `${tls.certificates[index]!.certPath}: ${message}`;
+    return index === undefined ? `client_ca: ${message}` : `${tried[index]!.certPath}: ${message}`;
   }
+}
+
+function textOf({ cert, key }: CertifiedKey): string {
+  return JSON.stringify([cert, key]);
 }

@@ -32,6 +32,23 @@ opensslTest("an objection names the file, or the option for authorities", async 
   );
 });
 
+opensslTest(
+  "what is in use is not tried again, unless the authorities for clients are others",
+  async () => {
+    await using authority = await Authority.make();
+    const pair = await authority.certify({ names: ["a.test"] });
+    const files = { certPath: "/c.pem", keyPath: "/k.pem", ...pair };
+    // Whether it was tried shows, since it cannot be used.
+    const bad = { ...files, key: "junk" };
+    const inUse = { certificates: [bad], ticketKeys: newTicketKeys() };
+    assertEquals(certificatesObjection(inUse, inUse), undefined);
+    const more = { ...inUse, certificates: [files, bad, { ...bad, certPath: "/d.pem", key: "x" }] };
+    assertEquals(certificatesObjection(more, inUse), "/d.pem: it holds no private key (PEM)");
+    const others = { ...inUse, clientCa: authority.cert };
+    assertEquals(certificatesObjection(others, inUse), "/c.pem: it holds no private key (PEM)");
+  },
+);
+
 opensslTest("checks dial over the same TLS as the data plane", async () => {
   await using authority = await Authority.make();
   const { cert, key } = await authority.certify({ names: ["127.0.0.1"] });

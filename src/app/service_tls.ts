@@ -10,8 +10,8 @@ export interface ServiceTls {
   /** For the checks. */
   readonly sockets: Sockets;
   readonly dialTls: DialTls;
-  /** Why certificates cannot be used, for a person; undefined if they can. */
-  objection(https: HttpsSettings): string | undefined;
+  /** Why certificates cannot be used, for a person; undefined if they can. What is `inUse` can. */
+  objection(https: HttpsSettings, inUse?: HttpsSettings): string | undefined;
   close(): void;
 }
 

@@ -81,7 +81,15 @@ export const LIBCRYPTO = {
   },
   EVP_PKEY_free: { parameters: ["pointer"], result: "void" }, // EVP_PKEY*
   X509_free: { parameters: ["pointer"], result: "void" }, // X509*
-  X509_check_host: { parameters: ["pointer", "buffer", "usize", "u32", "pointer"], result: "i32" }, // X509*, const char*, size_t, unsigned, char**
+  X509_get_ext_d2i: { parameters: ["pointer", "i32", "pointer", "pointer"], result: "pointer" }, // const X509*, int nid, int*, int*
+  X509_get_subject_name: { parameters: ["pointer"], result: "pointer" }, // const X509*
+  X509_NAME_get_text_by_NID: { parameters: ["pointer", "i32", "buffer", "i32"], result: "i32" }, // X509_NAME*, int nid, char*, int
+  OPENSSL_sk_num: { parameters: ["pointer"], result: "i32" }, // const OPENSSL_STACK*
+  OPENSSL_sk_value: { parameters: ["pointer", "i32"], result: "pointer" }, // const OPENSSL_STACK*, int
+  GENERAL_NAME_get0_value: { parameters: ["pointer", "buffer"], result: "pointer" }, // const GENERAL_NAME*, int*
+  GENERAL_NAMES_free: { parameters: ["pointer"], result: "void" }, // GENERAL_NAMES*
+  ASN1_STRING_get0_data: { parameters: ["pointer"], result: "pointer" }, // const ASN1_STRING*
+  ASN1_STRING_length: { parameters: ["pointer"], result: "i32" }, // const ASN1_STRING*
   X509_STORE_add_cert: { parameters: ["pointer", "pointer"], result: "i32" }, // X509_STORE*, X509*
   X509_STORE_set_flags: { parameters: ["pointer", "u64"], result: "i32" }, // X509_STORE*, unsigned long
   X509_get_default_cert_dir: { parameters: [], result: "pointer" },

@@ -1,5 +1,6 @@
 /** TLS toward clients: several certificates, one of which is chosen by the name that a client asks for (SNI, RFC 6066). */
-import { cString, textAt } from "./open_openssl.ts";
+import { namesOf } from "./certificate_names.ts";
+import { textAt } from "./open_openssl.ts";
 import {
   alpnList,
   type CertifiedKey,
@@ -24,9 +25,6 @@ const ERR_OK = 0;
 const ERR_ALERT_FATAL = 2;
 /** SSL_select_next_proto(3). */
 const NEGOTIATED = 1;
-/** X509_check_host(3). */
-const CHECK_NO_WILDCARDS = 0x2;
-const CHECK_NO_PARTIAL_WILDCARDS = 0x4;
 /** SSL*, int* alert, void*. */
 const CHOOSE_NAME = { parameters: ["pointer", "pointer", "pointer"], result: "i32" } as const;
 /** SSL*, const unsigned char** out, unsigned char* its length, the client's list, its length, void*. */
@@ -34,8 +32,6 @@ const CHOOSE_PROTOCOL = {
   parameters: ["pointer", "pointer", "pointer", "pointer", "u32", "pointer"],
   result: "i32",
 } as const;
-/** Names of which we remember the certificate; clients can make up any number of them. */
-const NAMES_MAX = 1_000;
 
 /** How clients are received. */
 export interface TlsServerSettings {
@@ -60,13 +56,16 @@ export class CertificateError extends Error {
 
 interface Choice {
   readonly context: Pointer;
-  readonly certificate: Pointer;
+  readonly pair: CertifiedKey;
+  readonly names: readonly string[];
 }
 
 /** The TLS of one port in one thread. */
 export class TlsServerContext extends TlsContext {
-  readonly #choices: Choice[] = [];
-  readonly #byName = new Map<string, Choice>();
+  #choices: readonly Choice[] = [];
+  /** By name or wildcard, in lower case; of several with the same one the first. */
+  #byName: ReadonlyMap<string, Choice> = new Map();
+  #clientCa: string | undefined;
   readonly #alpn: ReturnType<typeof alpnList>;
   readonly #chooseName: Deno.UnsafeCallback<typeof CHOOSE_NAME>;
   readonly #chooseProtocol: Deno.UnsafeCallback<typeof CHOOSE_PROTOCOL>;
@@ -81,11 +80,48 @@ export class TlsServerContext extends TlsContext {
       (_, out, outLength, list, length) => this.#protocolFor(out, outLength, list, length),
     );
     try {
-      settings.certificates.forEach((pair, index) => this.#add(pair, index, settings));
+      this.renew(settings);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /**
+   * Uses these from the next handshake on. What stays the same is used again, since a certificate with its key costs
+   * about a millisecond. Throws a `CertificateError` for one that cannot be used, and changes nothing then.
+   */
+  renew(settings: Omit<TlsServerSettings, "protocols">): void {
+    const { certificates, clientCa, ticketKeys } = settings;
+    const known = new Map<string, Choice>();
+    if (clientCa === this.#clientCa) {
+      for (const choice of this.#choices) known.set(textOf(choice.pair), choice);
+    }
+    const made: Choice[] = [];
+    let next: Choice[];
+    try {
+      next = certificates.map((pair, index) => {
+        const same = known.get(textOf(pair));
+        if (same !== undefined) return same;
+        const choice = this.#choice(pair, index, clientCa);
+        made.push(choice);
+        return choice;
+      });
+    } catch (error) {
+      this.#free(made);
+      throw error;
+    }
+    const used = new Set(next);
+    // A handshake that is under way holds its own.
+    this.#free(this.#choices.filter((choice) => !used.has(choice)));
+    this.#choices = next;
+    this.#clientCa = clientCa;
+    this.#byName = byName(next);
+    for (const choice of used) this.#use(choice, ticketKeys);
+  }
+
+  #free(choices: readonly Choice[]): void {
+    for (const { context } of new Set(choices)) this.openSsl.ssl.SSL_CTX_free(context);
   }
 
   /** For a client on this descriptor, which stays the caller's: what comes from it is fed by the caller. */
@@ -111,27 +147,32 @@ export class TlsServerContext extends TlsContext {
     return session;
   }
 
-  #add(pair: CertifiedKey, index: number, settings: TlsServerSettings): void {
+  #choice(pair: CertifiedKey, index: number, clientCa: string | undefined): Choice {
     const { openSsl } = this;
+    const { ssl, crypto } = openSsl;
     const context = newSslCtx(openSsl);
+    let names: string[];
     try {
       const certificate = useCertificate(openSsl, context, pair);
-      this.#choices.push({ context, certificate });
+      names = namesOf(openSsl, certificate);
+      crypto.X509_free(certificate);
+      if (clientCa !== undefined) this.#askClients(context, clientCa);
     } catch (error) {
-      openSsl.ssl.SSL_CTX_free(context);
-      throw new CertificateError(index, error as Error);
+      ssl.SSL_CTX_free(context);
+      throw error instanceof CertificateError ? error : new CertificateError(index, error as Error);
     }
-    const { ssl } = openSsl;
-    const { ticketKeys } = settings;
+    ssl.SSL_CTX_set_alpn_select_cb(context, this.#chooseProtocol.pointer, null);
+    return { context, pair, names };
+  }
+
+  #use({ context }: Choice, ticketKeys: Uint8Array<ArrayBuffer>): void {
+    const { ssl } = this.openSsl;
     ssl.SSL_CTX_ctrl(context, CTRL_SET_TLSEXT_TICKET_KEYS, BigInt(ticketKeys.length), ticketKeys);
     // Sessions are resumed only where the first half of the name of the key is the same, that is in this service.
     ssl.SSL_CTX_set_session_id_context(context, ticketKeys.slice(0, 16), 16);
-    ssl.SSL_CTX_set_alpn_select_cb(context, this.#chooseProtocol.pointer, null);
     // Nothing is to be chosen of one, and a call back costs some microseconds of each handshake.
-    if (settings.certificates.length > 1) {
-      ssl.SSL_CTX_callback_ctrl(context, CTRL_SET_TLSEXT_SERVERNAME_CB, this.#chooseName.pointer);
-    }
-    if (settings.clientCa !== undefined) this.#askClients(context, settings.clientCa);
+    const chooseName = this.#choices.length > 1 ? this.#chooseName.pointer : null;
+    ssl.SSL_CTX_callback_ctrl(context, CTRL_SET_TLSEXT_SERVERNAME_CB, chooseName);
   }
 
   #askClients(context: Pointer, clientCa: string): void {
@@ -152,25 +193,18 @@ export class TlsServerContext extends TlsContext {
     const { ssl } = this.openSsl;
     const name = textAt(ssl.SSL_get_servername(session, NAMETYPE_HOST_NAME));
     if (name === "") return ERR_OK;
+    // Without one for the name it stays with what it began with, the first of all.
     const choice = this.#choiceFor(name.toLowerCase());
-    if (choice !== this.#choices[0]) ssl.SSL_set_SSL_CTX(session, choice.context);
+    if (choice !== undefined) ssl.SSL_set_SSL_CTX(session, choice.context);
     return ERR_OK;
   }
 
-  #choiceFor(name: string): Choice {
-    const known = this.#byName.get(name);
-    if (known !== undefined) return known;
-    if (this.#byName.size >= NAMES_MAX) this.#byName.clear();
-    const text = cString(name);
-    const length = BigInt(new TextEncoder().encode(name).length);
-    const has = ({ certificate }: Choice, flags: number) =>
-      this.openSsl.crypto.X509_check_host(certificate, text, length, flags, null) === 1;
-    // A certificate for the name itself comes before one for a wildcard.
-    const choice = this.#choices.find((each) => has(each, CHECK_NO_WILDCARDS)) ??
-      this.#choices.find((each) => has(each, CHECK_NO_PARTIAL_WILDCARDS)) ??
-      this.#choices[0]!;
-    this.#byName.set(name, choice);
-    return choice;
+  #choiceFor(name: string): Choice | undefined {
+    // Some clients send the dot of a fully qualified name.
+    const known = name.endsWith(".") ? name.slice(0, -1) : name;
+    const dot = known.indexOf(".");
+    return this.#byName.get(known) ??
+      (dot > 0 ? this.#byName.get(`*${known.slice(dot)}`) : undefined);
   }
 
   #protocolFor(
@@ -186,12 +220,21 @@ export class TlsServerContext extends TlsContext {
   }
 
   protected override free(): void {
-    const { ssl, crypto } = this.openSsl;
-    for (const { context, certificate } of this.#choices.splice(0)) {
-      ssl.SSL_CTX_free(context);
-      crypto.X509_free(certificate);
-    }
+    this.#free(this.#choices);
+    this.#choices = [];
     this.#chooseName.close();
     this.#chooseProtocol.close();
   }
+}
+
+function textOf({ cert, key }: CertifiedKey): string {
+  return JSON.stringify([cert, key]);
+}
+
+function byName(choices: readonly Choice[]): ReadonlyMap<string, Choice> {
+  const all = new Map<string, Choice>();
+  for (const choice of choices) {
+    for (const name of choice.names) if (!all.has(name)) all.set(name, choice);
+  }
+  return all;
 }

@@ -1,6 +1,8 @@
 /** Which certificate and which protocol clients get, and which clients get none. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { EAGAIN } from "./errno.ts";
 import { Authority } from "./testing/authority.ts";
+import { askForName, contextOf } from "./testing/server_name.ts";
 import { carry, opensslTest, received, shakeHands } from "./testing/tls_pair.ts";
 import { TlsClientContext } from "./tls_client.ts";
 import { TICKET_KEYS_BYTES } from "./ticket_keys.ts";
@@ -9,9 +11,15 @@ import { CertificateError, TlsServerContext } from "./tls_server.ts";
 const keys = (fill = 1) => new Uint8Array(TICKET_KEYS_BYTES).fill(fill);
 const protocols = ["http/1.1"];
 
-/** How the client's handshake ends when it asks for `hostname`: 0, or why not. */
-function askFor(hostname: string, client: TlsClientContext, server: TlsServerContext) {
+/** How the client's handshake ends when it wants `hostname`, and asks for it or for another name: 0, or why not. */
+function askFor(
+  hostname: string,
+  client: TlsClientContext,
+  server: TlsServerContext,
+  asked?: string,
+) {
   const session = client.inMemory({ hostname, port: 1, isIp: /^[\d.]+$/.test(hostname) });
+  if (asked !== undefined) askForName(session, asked);
   const served = server.inMemory();
   const [result] = shakeHands(session, served);
   const { why } = session;
@@ -28,8 +36,23 @@ opensslTest(
     const certificates = await Promise.all(names.map((names) => authority.certify({ names })));
     using server = new TlsServerContext({ certificates, protocols, ticketKeys: keys() });
     using client = new TlsClientContext({ caCerts: [authority.cert], trustsSystem: false });
-    for (const name of ["first.test", "FIRST.test", "a.wild.test", "wild.test", "own.wild.test"]) {
+    for (
+      const name of [
+        "first.test",
+        "FIRST.test",
+        "a.wild.test",
+        "wild.test",
+        "own.wild.test",
+      ]
+    ) {
       assertEquals(askFor(name, client, server), 0, name);
+    }
+    for (const name of ["own.wild.test.", "OWN.WILD.TEST."]) {
+      assertEquals(askFor("own.wild.test", client, server, name), 0, name);
+    }
+    // What is no host name chooses nothing.
+    for (const name of [".", "..", ".wild.test", "\u00ff.other", `${"a".repeat(250)}.b.c`]) {
+      assertEquals(askFor("first.test", client, server, name), 0, name);
     }
     // It was not the wildcard that answered for the name that has a certificate of its own.
     using only = new TlsServerContext({
@@ -47,6 +70,48 @@ opensslTest(
     assertEquals(askFor("other.test", client, server), "hostname mismatch");
     assertEquals(askFor("a.b.wild.test", client, server), "hostname mismatch");
     assertEquals(askFor("127.0.0.1", client, server), "IP address mismatch");
+  },
+);
+
+opensslTest(
+  "other certificates are used from the next handshake on, and what stays is kept",
+  async () => {
+    await using authority = await Authority.make();
+    const of = (name: string) => authority.certify({ names: [name] });
+    const [one, two, three] = [await of("one.test"), await of("two.test"), await of("three.test")];
+    using server = new TlsServerContext({ certificates: [two], protocols, ticketKeys: keys() });
+    using client = new TlsClientContext({ caCerts: [authority.cert], trustsSystem: false });
+    const contextNow = () => {
+      const session = server.inMemory();
+      const context = contextOf(session);
+      session.free();
+      return context;
+    };
+    const first = contextNow();
+    server.renew({ certificates: [two, one, two], ticketKeys: keys(1) });
+    assertEquals(contextNow(), first);
+    assertEquals(["one.test", "two.test"].map((name) => askFor(name, client, server)), [0, 0]);
+    // One handshake has begun with what is replaced now, and has not said which name it wants.
+    const session = client.inMemory({ hostname: "two.test", port: 1, isIp: false });
+    const begun = server.inMemory();
+    session.handshake();
+    carry(session, begun, 20);
+    assertEquals(begun.handshake(), -EAGAIN);
+    server.renew({ certificates: [three], ticketKeys: keys(2) });
+    assertEquals(shakeHands(session, begun)[1], 0);
+    session.free();
+    begun.free();
+    assertEquals(askFor("three.test", client, server), 0);
+    assertEquals(askFor("two.test", client, server), "hostname mismatch");
+    const other = contextNow();
+    assertThrows(() =>
+      server.renew({ certificates: [three, { ...one, key: two.key }], ticketKeys: keys() })
+    );
+    assertEquals([contextNow(), askFor("one.test", client, server)], [other, "hostname mismatch"]);
+    // Who may come in is part of what a certificate is used with.
+    server.renew({ certificates: [three], ticketKeys: keys(), clientCa: authority.cert });
+    assertEquals(contextNow() === other, false);
+    assertEquals(server.isOver, false);
   },
 );
 

@@ -47,7 +47,7 @@ export class OwnHttps implements Https {
 
   configure({ limits, tls }: Pick<PortChange, "limits" | "tls">): void {
     if (limits !== undefined) this.#http2.setLimits(limits);
-    // A new context costs a little, and loses what is known of names.
+    // Other settings alone leave the certificates as they are.
     if (tls === undefined || isSame(tls, this.#tls)) return;
     this.#tls = tls;
     this.#terminator?.use(this.#terms(tls));

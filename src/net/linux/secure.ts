@@ -52,7 +52,7 @@ export function handshakeFault(error: unknown, end: "late" | "aborted" | undefin
 /** TLS toward the clients of one port in one thread. */
 export class LinuxTerminator implements TlsTerminator {
   readonly #host: EmbeddedLoop;
-  #context: TlsServerContext;
+  readonly #context: TlsServerContext;
 
   /** Throws a `CertificateError`. */
   constructor(host: EmbeddedLoop, settings: TlsServerSettings) {
@@ -77,9 +77,7 @@ export class LinuxTerminator implements TlsTerminator {
   }
 
   use(settings: TlsServerSettings): void {
-    const next = new TlsServerContext(settings);
-    this.#context[Symbol.dispose]();
-    this.#context = next;
+    this.#context.renew(settings);
   }
 
   close(): void {
