@@ -131,7 +131,7 @@ test("goes to the next endpoint when one is dead, and when one is frozen", async
   etcd.members[0]!.start();
   await etcd.answers();
   const asked = etcd.members.find(({ endpoint }) => endpoint === client.endpoint)!;
-  asked.freeze();
+  await asked.freeze();
   assertEquals(await eventually("an answer past a frozen member", value), "1");
   assert(client.endpoint !== asked.endpoint);
   asked.thaw();

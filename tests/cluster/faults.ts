@@ -125,15 +125,15 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     },
   },
   "a member of etcd is stopped, then continued": {
-    begin({ cluster, dice }) {
+    async begin({ cluster, dice }) {
       const member = cluster.etcd.members[dice.under(3)]!;
-      member.freeze();
+      await member.freeze();
       return () => member.thaw();
     },
   },
   "all of etcd is stopped, then continued": {
-    begin({ cluster }) {
-      for (const member of cluster.etcd.members) member.freeze();
+    async begin({ cluster }) {
+      await Promise.all(cluster.etcd.members.map((member) => member.freeze()));
       return () => {
         for (const member of cluster.etcd.members) member.thaw();
       };

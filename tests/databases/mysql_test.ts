@@ -6,6 +6,7 @@ import { Folder } from "../harness/folder.ts";
 import { MariaDb, MARIADB_NEEDS } from "../harness/mariadb.ts";
 import { ownAddress } from "../harness/own_address.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 
 /** The account of the documentation. */
 const ACCOUNT: AskOptions = { user: "failover", password: "pw" };
@@ -165,6 +166,17 @@ const MAY_BE_BLOCKED = Deno.uid() === 0 && ownAddress() !== undefined
   ? ["unshare"]
   : ["root, and an address besides the loopback"];
 
+/** Resolves when the server has seen so many connections of the name fail; each has a thread of its own. */
+async function untilCounted(server: MariaDb, failed: number): Promise<void> {
+  const count = "select sum_connect_errors + count_host_blocked_errors " +
+    `from performance_schema.host_cache where host = '${CHECKER}'`;
+  let counted = "";
+  const counting = async () => {
+    while (counted !== String(failed)) counted = (await server.sql(count))[0] ?? "";
+  };
+  await withTestDeadline("the server to count failed connections", counting(), () => counted);
+}
+
 mysqlTest(
   "2000 checks without an account, from a host with a name, do not block it",
   async (folder) => {
@@ -176,9 +188,11 @@ mysqlTest(
     });
     await server.sql("create user app@'%' identified by 'pw'");
     // As the checks of TCP mode do it, it takes ten connections.
-    for (let n = 0; n < 40; n++) {
+    const failed = 40;
+    for (let n = 0; n < failed; n++) {
       (await Deno.connect({ hostname: own, port: server.port })).close();
     }
+    await untilCounted(server, failed);
     await using blocked = new AskedServer("mysql", `${own}:${server.port}`);
     assertEquals(await blocked.fails(), "denied");
     await server.sql("flush hosts");
@@ -230,7 +244,7 @@ mysqlTest("a question to a server that does not answer ends with its signal", as
   await server.sql(CREATE_ACCOUNT);
   await using asked = new AskedServer("mysql", server.name, ACCOUNT);
   await asked.says("primary");
-  server.freeze();
+  await server.freeze();
   assertEquals(await asked.fails(AbortSignal.timeout(200)), "connectFailed");
   server.thaw();
   await asked.says("primary");

@@ -81,6 +81,19 @@ export class Child implements AsyncDisposable {
     if (!this.#hasEnded) this.#process.kill(signal);
   }
 
+  /**
+   * Stops all of its threads; resolves when none of them runs any more. Until the first one has got its turn to handle
+   * the signal, which may take long on a busy machine, all others go on. Linux only.
+   */
+  async freeze(): Promise<void> {
+    this.signal("SIGSTOP");
+    await withTestDeadline("a process to be stopped", untilStopped(this.pid));
+  }
+
+  thaw(): void {
+    this.signal("SIGCONT");
+  }
+
   async kill(): Promise<void> {
     this.signal("SIGKILL");
     await this.ended;
@@ -100,14 +113,32 @@ async function handOut(
 
 /** Whether a process runs; one that has ended and was not yet reaped does not. Linux only. */
 export function isAlive(pid: string): boolean {
+  return !/^[ZX]?$/.test(stateOf(pid));
+}
+
+/** The letter for the state of a process, see proc(5); empty if there is none. */
+function stateOf(pid: string): string {
+  const status = unlessGone(() => Deno.readTextFileSync(`/proc/${pid}/status`));
+  return /^State:\s+(\w)/m.exec(status ?? "")?.[1] ?? "";
+}
+
+/** What `read` reads in /proc, or undefined if the process is gone. */
+function unlessGone<T>(read: () => T): T | undefined {
   try {
-    return !/^State:\s+[ZX]/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+    return read();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound) return undefined;
     // ESRCH, for which Deno has no class: the process ended between open(2) and read(2), see proc(5).
-    if (error instanceof Error && error.message.endsWith("(os error 3)")) return false;
+    if (error instanceof Error && error.message.endsWith("(os error 3)")) return undefined;
     throw error;
   }
+}
+
+/** Resolves when no thread of a process runs any more. */
+async function untilStopped(pid: number): Promise<void> {
+  const threads = () => unlessGone(() => [...Deno.readDirSync(`/proc/${pid}/task`)]) ?? [];
+  const isStopped = (thread: string) => /^[TtZX]?$/.test(stateOf(`${pid}/task/${thread}`));
+  while (!threads().every(({ name }) => isStopped(name))) await sleep(realClock, 5);
 }
 
 /** Resolves when none of these processes runs: one that was sent SIGKILL ends a moment later. Linux only. */

@@ -70,12 +70,12 @@ export class EtcdMember implements AsyncDisposable {
   }
 
   /** It stops running, and its connections stay open. */
-  freeze(): void {
-    this.#child?.signal("SIGSTOP");
+  async freeze(): Promise<void> {
+    await this.#child?.freeze();
   }
 
   thaw(): void {
-    this.#child?.signal("SIGCONT");
+    this.#child?.thaw();
   }
 
   readonly lastLines = (): string => this.#log.slice(-20).join("\n");

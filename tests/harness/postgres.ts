@@ -2,7 +2,7 @@
  * A PostgreSQL server of Debian's packages, in a separate process with its data in a folder of the
  * test. The server refuses to run as root, so root starts it as the user `postgres`.
  */
-import { Child, isAlive } from "./child.ts";
+import { Child } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 import { type Named } from "./upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
@@ -226,8 +226,7 @@ export class Postgres implements Named, AsyncDisposable {
   async freeze(): Promise<void> {
     const { pid } = this.#child!;
     // The parent first: once it is stopped, it starts no further children.
-    this.#child!.signal("SIGSTOP");
-    await withTestDeadline("postgres to be stopped", untilStopped(pid));
+    await this.#child!.freeze();
     // While a child ends, the kernel's list may lack another one, see proc(5): look until none is new.
     this.#frozen.clear();
     for (let found = -1; found < this.#frozen.size;) {
@@ -249,17 +248,6 @@ export class Postgres implements Named, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }
-}
-
-/** Resolves when a process is stopped by a signal; a signal that was sent may not have been handled yet. */
-async function untilStopped(pid: number): Promise<void> {
-  while (isAlive(String(pid)) && !isStopped(pid)) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-function isStopped(pid: number): boolean {
-  return /^State:\s+T/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
 }
 
 function childrenOf(pid: number): number[] {
