@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import { unusedPort } from "../base/testing/ports.ts";
 import { ManualClock, realClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { ProbeResult } from "../failover/ports.ts";
@@ -66,9 +67,7 @@ Deno.test("a connection that is closed without an answer is a failed check", asy
 });
 
 Deno.test("a refused connection is hard evidence", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
+  const port = unusedPort();
   const expected = { passed: false, reason: "connection refused", evidence: "refused" };
   assertEquals(verdict(await probeOf(port)()), expected as ReturnType<typeof verdict>);
 });

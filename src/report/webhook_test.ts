@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { unusedPort } from "../base/testing/ports.ts";
 import { ManualClock, realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { EventStream } from "../events/stream.ts";
@@ -142,10 +143,7 @@ Deno.test("a redirect is not followed", async () => {
 });
 
 Deno.test("a receiver that cannot be reached loses its notice and nothing else", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  await using hook = wrap(build(new URL(`http://127.0.0.1:${port}/secret-path`)));
+  await using hook = wrap(build(new URL(`http://127.0.0.1:${unusedPort()}/secret-path`)));
   hook.move("b");
   await hook.ended(1);
   assertEquals<unknown[]>(hook.ends, [

@@ -34,7 +34,7 @@ redisTest("a master and its replica say what they are, and how far they are", as
   assert(report.lagSeconds! >= 0);
 
   // A frozen replica does not follow.
-  replica.freeze();
+  await replica.freeze();
   await master.command("set", "a", "c");
   assert((await first.says("primary")).position! > report.position!);
   replica.thaw();
@@ -202,7 +202,7 @@ redisTest("a question to a server that does not answer ends with its signal", as
   await using server = await Redis.make(path);
   await using asked = new AskedServer("redis", server.name);
   await asked.says("primary");
-  server.freeze();
+  await server.freeze();
   assertEquals(await asked.fails(AbortSignal.timeout(200)), "connectFailed");
   server.thaw();
   await asked.says("primary");

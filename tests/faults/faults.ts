@@ -37,7 +37,7 @@ export const FAULTS: readonly Fault[] = [
     title: "primary stopped for 2 s, then continued",
     harmed: ["primary"],
     async inject({ primary }) {
-      primary.freeze();
+      await primary.freeze();
       await pause(2_000);
       primary.thaw();
       await pause(1_000);

@@ -41,17 +41,17 @@ export class CountingUpstream implements AsyncDisposable {
     [, this.#child] = await launch(this.#plan);
   }
 
-  freeze(): void {
-    this.#child.signal("SIGSTOP");
+  async freeze(): Promise<void> {
+    await this.#child.freeze();
   }
 
   thaw(): void {
-    this.#child.signal("SIGCONT");
+    this.#child.thaw();
   }
 
   /** Freezes it and fills its accept queue: a connection then gets no answer, as behind a firewall. */
   async swallow(): Promise<void> {
-    this.freeze();
+    await this.freeze();
     const { signal } = this.#filling;
     const full = Promise.withResolvers<void>();
     for (let number = 0; number < BACKLOG + 8; number++) {

@@ -3,6 +3,7 @@
  * controller.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 import type { AddressInfo } from "node:net";
 import { type Clock, realClock } from "../../src/base/clock.ts";
 import type { Networks } from "../../src/base/cidr.ts";
@@ -149,10 +150,7 @@ export async function readToEnd(
 
 /** A port that refuses connections. */
 export function refusingPort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return port;
+  return unusedPort();
 }
 
 export interface GatewayFixtureOptions extends Partial<GatewaySettings> {

@@ -138,12 +138,14 @@ async function run(seed: number, start: OnSockets["start"]): Promise<void> {
   await using fixture = await start([first.port, backup.port], { standIn: plan.standIn });
   await fixture.open(0);
   let doubted = false;
-  fixture.onDoubt = async () => {
+  const decisions: Promise<void>[] = [];
+  const decide = async () => {
     await fixture.gateway.hold();
     doubted = true;
     await turns(plan.waits);
     await fixture.open(1);
   };
+  fixture.onDoubt = () => void decisions.push(decide());
   const body = new Uint8Array(plan.size).map((_, i) => (i * 7 + (i >> 8)) & 255);
   const client = await fixture.client();
   const lines = plan.chunked ? [] : [`Content-Length: ${plan.size}`];
@@ -154,6 +156,8 @@ async function run(seed: number, start: OnSockets["start"]): Promise<void> {
   const { status } = await withTestDeadline(`an answer: ${what}`, upload.head());
   close(client.conn);
   await sending.catch(() => {});
+  // The answer may be of an upstream that stood in while the decision waited.
+  await Promise.all(decisions);
   if (status === 200) {
     const bytes = new Uint8Array(await new Blob(got[0] as Uint8Array<ArrayBuffer>[]).arrayBuffer());
     assert(

@@ -87,7 +87,7 @@ export class Child implements AsyncDisposable {
    */
   async freeze(): Promise<void> {
     this.signal("SIGSTOP");
-    await withTestDeadline("a process to be stopped", untilStopped(this.pid));
+    await untilStopped(this.pid);
   }
 
   thaw(): void {
@@ -134,11 +134,14 @@ function unlessGone<T>(read: () => T): T | undefined {
   }
 }
 
-/** Resolves when no thread of a process runs any more. */
-async function untilStopped(pid: number): Promise<void> {
+/** Resolves when no thread of a process runs any more. Linux only. */
+export async function untilStopped(pid: number): Promise<void> {
   const threads = () => unlessGone(() => [...Deno.readDirSync(`/proc/${pid}/task`)]) ?? [];
   const isStopped = (thread: string) => /^[TtZX]?$/.test(stateOf(`${pid}/task/${thread}`));
-  while (!threads().every(({ name }) => isStopped(name))) await sleep(realClock, 5);
+  const looking = async () => {
+    while (!threads().every(({ name }) => isStopped(name))) await sleep(realClock, 5);
+  };
+  await withTestDeadline("a process to be stopped", looking());
 }
 
 /** Resolves when none of these processes runs: one that was sent SIGKILL ends a moment later. Linux only. */

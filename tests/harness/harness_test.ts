@@ -20,7 +20,7 @@ Deno.test("an upstream sends its name, refuses when killed, and returns at the s
 
 Deno.test("an upstream that was frozen answers once it is thawed", async () => {
   await using upstream = await startUpstream({ says: "primary" });
-  upstream.freeze();
+  await upstream.freeze();
   const answer = ask(upstream.name, "who");
   upstream.thaw();
   assertEquals(await answer, "primary");

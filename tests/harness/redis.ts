@@ -91,13 +91,13 @@ export class Redis implements Named, AsyncDisposable {
   }
 
   /** Stops its process; the kernel still accepts connections for it. */
-  freeze(): void {
-    this.#child!.signal("SIGSTOP");
+  async freeze(): Promise<void> {
+    await this.#child!.freeze();
   }
 
   /** Lets it continue. */
   thaw(): void {
-    this.#child!.signal("SIGCONT");
+    this.#child!.thaw();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 /** Connections that end at once and by a reset, as port scanners and health checks make them. */
+import { untilStopped } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 import { connectAndReset } from "../../src/net/testing/resets.ts";
 
@@ -8,6 +9,7 @@ import { connectAndReset } from "../../src/net/testing/resets.ts";
  */
 export async function resetInQueue(pid: number, port: number, count: number): Promise<void> {
   Deno.kill(pid, "SIGSTOP");
+  await untilStopped(pid);
   try {
     for (let i = 0; i < count; i++) {
       await withTestDeadline("a connection to be reset", connectAndReset(port));

@@ -52,18 +52,18 @@ export class UpstreamProcess implements Named, AsyncDisposable {
   }
 
   /** Stops the process; the kernel continues to accept for it until its queue is full. */
-  freeze(): void {
-    this.#child.signal("SIGSTOP");
+  async freeze(): Promise<void> {
+    await this.#child.freeze();
   }
 
   thaw(): void {
-    this.#child.signal("SIGCONT");
+    this.#child.thaw();
   }
 
   /** Freezes it and fills its accept queue, so that a connection gets no answer at all. */
   async blackHole(): Promise<void> {
     if (this.#plan.listen.transport !== "tcp") throw new Error("only TCP has black holes");
-    this.freeze();
+    await this.freeze();
     this.#fillers = new Filler(this.#plan.listen.port);
     await this.#fillers.fill(this.#plan.backlog);
   }
@@ -84,7 +84,7 @@ export class UpstreamProcess implements Named, AsyncDisposable {
 }
 
 /**
- * Starts an upstream on a port that the system chooses; resolves when it listens. `under` is a command that
+ * Starts an upstream on a port that nobody else gets while it is killed; resolves when it listens. `under` is a command that
  * starts the rest of its arguments with its own process id.
  */
 export function startUpstream(
@@ -92,7 +92,7 @@ export function startUpstream(
   under: readonly string[] = [],
 ): Promise<UpstreamProcess> {
   return UpstreamProcess.start({
-    listen: { transport: "tcp", hostname: "127.0.0.1", port: 0 },
+    listen: { transport: "tcp", hostname: "127.0.0.1", port: unusedPort() },
     backlog: 511,
     greets: false,
     proxyLine: false,

@@ -83,12 +83,12 @@ export class WebUpstream implements WebNamed, AsyncDisposable {
     await this.#child?.kill();
   }
 
-  freeze(): void {
-    this.#child?.signal("SIGSTOP");
+  async freeze(): Promise<void> {
+    await this.#child?.freeze();
   }
 
   thaw(): void {
-    this.#child?.signal("SIGCONT");
+    this.#child?.thaw();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -14,7 +14,7 @@ scenario("a request that waits for a frozen primary is answered by the backup", 
   await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
   assertEquals((await proxy.get("/")).text, "primary");
 
-  primary.freeze();
+  await primary.freeze();
   const reply = await proxy.get("/");
 
   assertEquals([reply.status, reply.text], [200, "backup"]);
@@ -30,7 +30,7 @@ scenario(
     await using backup = await WebUpstream.start("backup", requestLog);
     await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
 
-    primary.freeze();
+    await primary.freeze();
     const sent = { method: "POST", target: "/echo", lines: ["X-Request-Id: 1"], body: "once" };
     const reply = await proxy.request(sent);
     assert(reply.status === 502 || reply.status === 504, `status ${reply.status}`);

@@ -67,7 +67,7 @@ scenario(
     });
     assertEquals(await proxy.ask(), "primary");
 
-    primary.freeze();
+    await primary.freeze();
 
     await proxy.event("promotion.finished", { from: primary.name, to: backup.name });
     assertEquals(await proxy.ask(), "backup");

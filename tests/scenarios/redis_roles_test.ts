@@ -78,7 +78,7 @@ scenario(
     const ping = new TextEncoder().encode("PING\r\n");
     await conn.write(ping);
     await withTestDeadline("its answer", conn.read(new Uint8Array(16)));
-    master.freeze();
+    await master.freeze();
     await proxy.event("probe.failed", { upstream: master.name });
     // The kernel of a master that stands still takes what clients send.
     await conn.write(ping);

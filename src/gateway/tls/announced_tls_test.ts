@@ -1,5 +1,6 @@
 /** The clients of connections that come to the TLS listener by the loopback. */
 import { assertEquals } from "@std/assert";
+import { unusedPort } from "../../base/testing/ports.ts";
 import { ManualClock, realClock } from "../../base/clock.ts";
 import { fakePair } from "../../net/testing/fake_conn.ts";
 import { ClientsByPort, TlsFront } from "./announced_tls.ts";
@@ -46,9 +47,7 @@ Deno.test("the bytes of a client are passed on, and its name is known as long as
 });
 
 Deno.test("while nothing listens it is tried again, and then the client is closed", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
+  const port = unusedPort();
   let pauses = 0;
   const clock = Object.assign(new ManualClock(), {
     after: (_: number, callback: () => void) => {

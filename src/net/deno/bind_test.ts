@@ -1,10 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { unusedPort } from "../../base/testing/ports.ts";
 import { fillQueue, RawListener } from "../../linux/testing/raw_socket.ts";
 import { bind, tryBind } from "./bind.ts";
 
 Deno.test("tryBind reports a port that is in use, and nothing for a free one", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
+  const port = unusedPort();
+  const listener = Deno.listen({ hostname: "127.0.0.1", port });
   assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), "address in use");
   listener.close();
   assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);
@@ -59,9 +60,7 @@ for (const ffi of [true, false]) {
   const ignore = ffi && Deno.build.os !== "linux";
 
   Deno.test({ name: `tryBind accepts no client, ${how} libc`, ignore, permissions }, async () => {
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const { port } = listener.addr;
-    listener.close();
+    const port = unusedPort();
     const seen = await connectsDuring(port, async () => {
       for (let i = 0; i < 50; i++) {
         assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);

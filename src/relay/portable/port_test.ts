@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { unusedPort } from "../../base/testing/ports.ts";
 import type { Address } from "../../base/address.ts";
 import { ManualClock } from "../../base/clock.ts";
 import type { Event } from "../../events/events.ts";
@@ -146,9 +147,7 @@ Deno.test("a port on :: falls back to 0.0.0.0 on a system without IPv6", async (
 });
 
 Deno.test("a port opens and closes again and again at the same address", async () => {
-  using probe = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const address: Address = { ...HERE, port: (probe.addr as Deno.NetAddr).port };
-  probe.close();
+  const address: Address = { ...HERE, port: unusedPort() };
   const taken: Deno.Conn[] = [];
   const events: Event[] = [];
   const owner = { hasRoom: () => true, taken: (conn: Deno.Conn) => taken.push(conn) };

@@ -1,5 +1,6 @@
 /** Workers that die, with real threads and sockets: which sessions are cut, and that the service continues. */
 import { assert, assertEquals } from "@std/assert";
+import { unusedPort } from "../../base/testing/ports.ts";
 import { ManualClock } from "../../base/clock.ts";
 import {
   echoes,
@@ -154,9 +155,7 @@ Deno.test({
   async fn() {
     const clock = new ManualClock();
     await using upstream = new TestUpstream("a", echoes);
-    const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const bind = { kind: "tcp", host: "127.0.0.1", port: free.addr.port } as const;
-    free.close();
+    const bind = { kind: "tcp", host: "127.0.0.1", port: unusedPort() } as const;
     await using fixture = await openBefore(upstream, { bind }, clock);
     using fatal = await fixture.connect();
     await writeAll(fatal, encode("die"));
