@@ -33,7 +33,6 @@ export const UNTESTED: Readonly<Record<string, string>> = {
   "config/options/requests.ts": "rows of the table: src/config/options_test.ts",
   "config/options/switching.ts": "rows of the table: src/config/options_test.ts",
   "databases/databases.ts": "real servers: tests/databases/postgres_test.ts",
-  "databases/mysql/mysql.ts": "real servers: tests/databases/mysql_test.ts",
   "databases/postgres/login.ts": "real servers: tests/databases/postgres_test.ts",
   "databases/postgres/postgres.ts": "real servers: tests/databases/postgres_test.ts",
   "databases/postgres/question.ts": "real servers: tests/databases/postgres_test.ts",

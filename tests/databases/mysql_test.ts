@@ -36,6 +36,9 @@ async function withReplica(folder: Folder): Promise<{ source: MariaDb; replica: 
     `change master to master_host='127.0.0.1', master_port=${source.port}, master_user='repl', ` +
       "master_password='r', master_use_gtid=slave_pos; start slave",
   );
+  // A log-in before it has the whole account would keep what that could do then.
+  const [position] = await source.sql("select @@gtid_binlog_pos");
+  await replica.until(`select master_gtid_wait('${position}', 1)`, "0");
   return { source, replica };
 }
 

@@ -11,6 +11,8 @@ import { startUpstream } from "../harness/upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const SERVICES = 200;
+/** Their checks come at the same time, and the servers share the cores with this test. */
+const CHECKS = "check_timeout: 20s";
 
 scenario(`${SERVICES} services in one process fail over together`, async ({ relay }) => {
   await using folder = await Folder.make();
@@ -22,7 +24,7 @@ scenario(`${SERVICES} services in one process fail over together`, async ({ rela
   );
   const config = await folder.write(
     "failover.yaml",
-    `relay: ${relay}\njson_logs: true\nservices:\n${services.join("\n")}\n`,
+    `relay: ${relay}\njson_logs: true\n${CHECKS}\nservices:\n${services.join("\n")}\n`,
   );
   await using proxy = new Proxy(["--config", config], {});
   const all = async (to: string) => {
@@ -57,9 +59,7 @@ if (Deno.build.os === "linux") {
           `  s${at}: { bind: "${bind}", hosts: "${name}", sessions_on_move: keep }`
         );
         const state = `state_dir: "${folder.at("state")}"`;
-        // Their checks come at the same time, and the two servers share the cores with this test.
-        const checks = "check_timeout: 20s";
-        return `relay: ${relay}\njson_logs: true\n${checks}\n${state}\nservices:\n${
+        return `relay: ${relay}\njson_logs: true\n${CHECKS}\n${state}\nservices:\n${
           services.join("\n")
         }\n`;
       };

@@ -1,4 +1,5 @@
 /** The probe of a MySQL or MariaDB server. */
+import { backoffMs } from "../../base/backoff.ts";
 import { Fault } from "../../base/fault.ts";
 import type { ServerReport } from "../../failover/server_report.ts";
 import { endingOnAbort } from "../cancel.ts";
@@ -24,13 +25,22 @@ import {
 const NOBODY = "failover";
 /** How long the question about replication may take: while replication is being stopped it may hang for long. */
 const REPLICATION_MS = 500;
-/** How long it is not asked again after that, in milliseconds. */
-const REPLICATION_PAUSE_MS = 30_000;
+/**
+ * The longest time for which it is not asked again after that, in milliseconds. The first pause is a second, since a
+ * busy machine may be late once, and each one is twice as long as the one before.
+ */
+const REPLICATION_PAUSE_MAX_MS = 30_000;
+
+/** Until when the question about replication is not asked, and how often in a row it had no answer in time. */
+interface ReplicationPause {
+  until: number;
+  late: number;
+}
 
 /** How to talk to the MySQL or MariaDB server at `address`. */
 export function mysqlProtocol(settings: DatabaseSettings): Protocol {
   const { address } = settings;
-  const pause = { until: -Infinity };
+  const pause: ReplicationPause = { until: -Infinity, late: 0 };
 
   async function open(account: MysqlAccount, signal: AbortSignal): Promise<ServerSession> {
     // The signal has the deadline.
@@ -78,13 +88,13 @@ class MysqlSession implements ServerSession {
   readonly #version: string;
   readonly #settings: DatabaseSettings;
   /** Shared by all sessions of a server. */
-  readonly #pause: { until: number };
+  readonly #pause: ReplicationPause;
 
   constructor(
     conversation: Conversation<Packet>,
     version: string,
     settings: DatabaseSettings,
-    pause: { until: number },
+    pause: ReplicationPause,
   ) {
     this.#conversation = conversation;
     this.#version = version;
@@ -118,11 +128,13 @@ class MysqlSession implements ServerSession {
       this.#conversation.abort(new Fault("responseTimeout"));
     });
     try {
-      return await askMysql(this.#conversation, replicationQuestion(this.#version));
+      const rows = await askMysql(this.#conversation, replicationQuestion(this.#version));
+      this.#pause.late = 0;
+      return rows;
     } catch (error) {
       if (error instanceof MysqlQuestionFailed) return undefined;
       if (!isLate) throw error;
-      this.#pause.until = clock.now() + REPLICATION_PAUSE_MS;
+      this.#pause.until = clock.now() + backoffMs(++this.#pause.late, REPLICATION_PAUSE_MAX_MS);
       return undefined;
     } finally {
       cancelTimer();
