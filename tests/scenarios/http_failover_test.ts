@@ -8,10 +8,14 @@ import { startWebProxy } from "../harness/web_proxy.ts";
 import { Nginx, rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
+/** A frozen primary is given up after that; nothing else here depends on it. */
+const FROZEN = { "check-timeout": "1s" };
+
 scenario("a request that waits for a frozen primary is answered by the backup", async (relay) => {
   await using primary = await WebUpstream.start("primary");
   await using backup = await WebUpstream.start("backup");
-  await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
+  const flags = { ...relay, ...FROZEN };
+  await using proxy = await startWebProxy({ primary, backups: [backup], flags });
   assertEquals((await proxy.get("/")).text, "primary");
 
   await primary.freeze();
@@ -28,7 +32,8 @@ scenario(
     const requestLog = await folder.write("requests.log", "");
     await using primary = await WebUpstream.start("primary", requestLog);
     await using backup = await WebUpstream.start("backup", requestLog);
-    await using proxy = await startWebProxy({ primary, backups: [backup], flags: relay });
+    const flags = { ...relay, ...FROZEN };
+    await using proxy = await startWebProxy({ primary, backups: [backup], flags });
 
     await primary.freeze();
     const sent = { method: "POST", target: "/echo", lines: ["X-Request-Id: 1"], body: "once" };
