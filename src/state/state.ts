@@ -11,6 +11,7 @@ import type { Clock } from "../base/clock.ts";
 import { inFileTime } from "../base/file_time.ts";
 import type { Publish } from "../events/events.ts";
 import type { Memory, MemoryPort } from "../failover/memory.ts";
+import { FileTurns } from "./file_turns.ts";
 import { memoryFrom, textOf } from "./memory_text.ts";
 import { replaceFile } from "./replace_file.ts";
 import { storageReason } from "./storage_reason.ts";
@@ -31,6 +32,11 @@ export interface StatePorts {
   readonly publish: Publish;
 }
 
+/** What the file of a service needs: the files of a folder are read and written a few at a time. */
+interface FilePorts extends StatePorts {
+  readonly turns: FileTurns;
+}
+
 /** What keeps other processes out of the folder until it is closed. */
 export interface StateLock {
   close(): void;
@@ -46,14 +52,14 @@ export interface InheritedState {
 /** The open state folder. */
 export class StateFolder implements AsyncDisposable {
   readonly #lock: StateLock;
-  readonly #ports: StatePorts;
+  readonly #ports: FilePorts;
   readonly #files: Map<string, ServiceFile>;
 
   private constructor(
     folder: string,
     lock: StateLock,
     files: readonly ServiceFile[],
-    ports: StatePorts,
+    ports: FilePorts,
   ) {
     this.folder = folder;
     this.#lock = lock;
@@ -73,11 +79,12 @@ export class StateFolder implements AsyncDisposable {
   static async open(
     folder: string,
     services: readonly string[],
-    ports: StatePorts,
+    { clock, publish }: StatePorts,
     inherited?: InheritedState,
   ): Promise<StateFolder | readonly string[]> {
+    const ports = { clock, publish, turns: new FileTurns(clock, WRITE_MS) };
     try {
-      const lock = inherited?.lock ?? await inFileTime(takeFolder(folder), ports.clock, WRITE_MS);
+      const lock = inherited?.lock ?? await inFileTime(takeFolder(folder), clock, WRITE_MS);
       if (typeof lock === "string") return [`${folder}: ${lock}`];
       const files = services.map((service) => new ServiceFile(folder, service, ports));
       const wrong = (await Promise.all(
@@ -163,7 +170,7 @@ class ServiceFile implements MemoryPort {
   remembered: Memory | undefined;
   readonly service: string;
   readonly #path: string;
-  readonly #ports: StatePorts;
+  readonly #ports: FilePorts;
   /** The number of calls of `keep`, and of those whose memory is on the disk. */
   #given = 0;
   #saved = 0;
@@ -174,9 +181,10 @@ class ServiceFile implements MemoryPort {
   /** Why the last attempt failed, which was reported; undefined if it succeeded. */
   #trouble: string | undefined;
   #isClosed = false;
+  #isLeft = false;
   #cancelRetry = () => {};
 
-  constructor(folder: string, service: string, ports: StatePorts) {
+  constructor(folder: string, service: string, ports: FilePorts) {
     this.service = service;
     this.#path = `${folder}/${service}.state.json`;
     this.#ports = ports;
@@ -194,7 +202,9 @@ class ServiceFile implements MemoryPort {
   async load(given?: Memory): Promise<string | undefined> {
     this.remembered = given;
     try {
-      const text = given === undefined ? await this.#inTime(readIfThere(this.#path)) : undefined;
+      const text = given === undefined
+        ? await this.#ports.turns.run(() => readIfThere(this.#path))
+        : undefined;
       if (text !== undefined) {
         const memory = memoryFrom(this.service, text, this.#ports.clock);
         if (typeof memory === "string") {
@@ -218,9 +228,10 @@ class ServiceFile implements MemoryPort {
     await this.#writing;
   }
 
-  /** Writes nothing any more. */
+  /** Writes nothing any more, also not what waits for its turn. */
   leave(): void {
     this.#isClosed = true;
+    this.#isLeft = true;
     this.#cancelRetry();
   }
 
@@ -270,21 +281,21 @@ class ServiceFile implements MemoryPort {
 
   /** Replaces the file by the present memory. A service that remembers nothing yet has a file, too. */
   #replace(ahead: number): Promise<void> {
-    const before = this.#replacing;
-    const mine = (async () => {
-      await before;
-      // What stands at the moment of a takeover is not true any more at the next start.
-      const { standing: _, ...memory } = this.remembered ?? NOTHING;
-      const written = { ...memory, epoch: memory.epoch + ahead };
-      const text = textOf(this.service, written, this.#offsetMs);
-      await replaceFile(this.#path, text);
-    })();
-    this.#replacing = mine.catch(() => {});
-    return this.#inTime(mine);
+    return this.#ports.turns.run(() => {
+      const mine = this.#replaceAfter(this.#replacing, ahead);
+      this.#replacing = mine.catch(() => {});
+      return mine;
+    });
   }
 
-  #inTime<T>(work: Promise<T>): Promise<T> {
-    return inFileTime(work, this.#ports.clock, WRITE_MS);
+  async #replaceAfter(before: Promise<void>, ahead: number): Promise<void> {
+    await before;
+    if (this.#isLeft) return;
+    // What stands at the moment of a takeover is not true any more at the next start.
+    const { standing: _, ...memory } = this.remembered ?? NOTHING;
+    const written = { ...memory, epoch: memory.epoch + ahead };
+    const text = textOf(this.service, written, this.#offsetMs);
+    await replaceFile(this.#path, text);
   }
 }
 
