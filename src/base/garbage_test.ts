@@ -12,7 +12,7 @@ async function run(program: string): Promise<string> {
 Deno.test("an object that nothing refers to any more is freed", async () => {
   const printed = await run(`
     const ref = new WeakRef({});
-    // A new WeakRef keeps its object alive until the end of the turn.
+    // A new WeakRef keeps its object alive until the end of the turn, so another turn begins.
     await new Promise((resolve) => setTimeout(resolve));
     garbage.${collectGarbage.name}();
     console.log(ref.deref() === undefined);`);

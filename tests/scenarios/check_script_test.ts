@@ -70,10 +70,11 @@ scenario(
     );
     await using proxy = await startProxy({
       upstreams: [primary, backup],
-      flags: { ...relay, "check-host": check, "check-script-timeout": "300ms" },
+      flags: { ...relay, "check-host": check, "check-script-timeout": "1s" },
     });
 
     assertEquals(await proxy.ask(), "backup");
+    await folder.reads("pids", (text) => text.includes("\n"));
     assertEquals(await proxy.stop(), 0);
     const pids = (await folder.read("pids")).trim().split("\n");
     await untilGone(pids);
@@ -240,7 +241,7 @@ scenario("a check that prints without end is silent, and delays nothing", async 
   );
   await using proxy = await startProxy({
     upstreams: [primary, backup],
-    flags: { ...relay, "check-host": check, "check-script-timeout": "500ms" },
+    flags: { ...relay, "check-host": check, "check-script-timeout": "1s" },
   });
   const session = await proxy.connect();
   await session.say("who");
@@ -250,7 +251,7 @@ scenario("a check that prints without end is silent, and delays nothing", async 
 
   await proxy.event("upstream.down", {
     upstream: primary.name,
-    reason: /did not end within 500ms/,
+    reason: /did not end within 1s/,
   });
   // Until then clients are still let through to the old one, which serves them.
   await proxy.event("promotion.finished", { to: backup.name });

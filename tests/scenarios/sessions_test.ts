@@ -22,7 +22,7 @@ async function startDeniable(flags: Readonly<Record<string, string>> & { relay: 
   const proxy = parts.use(
     await startProxy({
       upstreams: [primary, backup],
-      flags: { ...flags, "check-host": check, "check-script-timeout": "500ms" },
+      flags: { ...flags, "check-host": check, "check-script-timeout": "1s" },
     }),
   );
   const owned = parts.move();

@@ -125,7 +125,7 @@ scenario(
     const trigger = await folder.script("trigger.sh", "sleep 600 & echo $! > pid; wait");
     await using proxy = await startProxy({
       upstreams: [primary],
-      flags: { ...relay, "on-failover": trigger, "trigger-timeout": "300ms" },
+      flags: { ...relay, "on-failover": trigger, "trigger-timeout": "2s" },
     });
 
     await proxy.event("trigger.failed");

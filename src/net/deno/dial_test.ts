@@ -104,6 +104,7 @@ Deno.test("a dial that is cancelled just when the connection is made does not le
   for (let round = 0; round < 200; round++) {
     const stop = new AbortController();
     const dialling = dial(address, { clock, timeoutMs: 1_000, signal: stop.signal });
+    // No wait: the timer and the connection become ready while this turn is kept busy.
     setTimeout(() => stop.abort());
     for (const end = performance.now() + 1; performance.now() < end;);
     const outcome = await dialling;

@@ -187,6 +187,7 @@ Deno.test({
       };
       if (i === 0) embedded.loop.watch(fd, { ready });
       else embedded.loop.rewatch(fd, { ready });
+      // In a turn after this one, when the loop waits.
       setTimeout(() => libc.wake(fd));
       await reported.promise;
     }
@@ -236,6 +237,7 @@ Deno.test({
       client.close();
       server.close();
     };
+    // Timers are a part of what must be served: the test ends when ten of them have run.
     const timer = async () => {
       for (let i = 0; i < 10; i++) await new Promise((resolve) => setTimeout(resolve));
     };

@@ -68,6 +68,7 @@ Deno.test({
       await fixture.counters("it is cut", (c) => c.cut === bug && c.active === 1);
     }
     // The same bug is reported once.
+    await fixture.event("proxy.faulted");
     const reported = fixture.all("proxy.faulted").map(({ reason }) => reason);
     assertEquals(reported.length, 1);
     assert(/a bug in one session, made by a test/.test(reported[0]!), reported[0]);

@@ -127,6 +127,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
     await exchange();
     assertEquals(await fixture.relay.busy("b", 1), 0);
     assertEquals(await fixture.relay.busy("a", 0), 0);
+    // The client of this scene is silent; when that makes its session idle is only told to who asks.
     for (let turn = 0; busy !== 0 && turn < 5_000; turn++) {
       await new Promise((resolve) => setTimeout(resolve, 5));
       busy = await fixture.relay.busy("a", 1);

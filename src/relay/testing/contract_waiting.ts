@@ -100,6 +100,8 @@ export function waitingContract(name: string, make: MakeRelay): void {
       }
       await fixture.counters("all left", (c) => c.active === 0);
     }
+    // Counters are in shared memory, and an event comes as a message.
+    await fixture.event("limit.reached");
     assertEquals(fixture.all("limit.reached").length, 1);
   });
 }
