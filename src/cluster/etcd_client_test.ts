@@ -165,55 +165,50 @@ test("refuses the answers of another cluster, and those that are older than seen
 
 test("reports peers that reset, stall, talk without end, or are no etcd, in time, and reads little", async () => {
   let written = 0;
-  const writeAgainAndAgain = async (conn: Deno.TcpConn, part: Uint8Array, times: number) => {
+  const write = async (conn: Deno.TcpConn, part: Uint8Array, times: number) => {
     for (let count = 0; count < times; count++) written += await conn.write(part);
   };
+  const part = new Uint8Array(1 << 20).fill(32);
+  const bytes = (text: string) => new TextEncoder().encode(text);
   const manners: Record<string, (conn: Deno.TcpConn) => Promise<void>> = {
     resets: (conn) => Promise.resolve(conn.close()),
-    stalls: async (conn) => {
-      await conn.read(new Uint8Array(10_000));
-    },
+    stalls: async (conn) => void await conn.read(new Uint8Array(10_000)),
     "is no etcd": async (conn) => {
       await conn.read(new Uint8Array(10_000));
-      await conn.write(new TextEncoder().encode(
+      await conn.write(bytes(
         "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
       ));
     },
     "sends one byte": async (conn) => {
       await conn.read(new Uint8Array(10_000));
-      await conn.write(new TextEncoder().encode("H"));
+      await conn.write(bytes("H"));
       await conn.read(new Uint8Array(1));
     },
     "sends one byte of its answer": async (conn) => {
       await conn.read(new Uint8Array(10_000));
-      await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"));
+      await conn.write(bytes("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"));
       await conn.read(new Uint8Array(1));
     },
     "announces a gigabyte": async (conn) => {
       await conn.read(new Uint8Array(10_000));
-      await conn.write(
-        new TextEncoder().encode(`HTTP/1.1 200 OK\r\ncontent-length: ${1 << 30}\r\n\r\n`),
-      );
-      const part = new Uint8Array(1 << 20).fill(32);
-      await writeAgainAndAgain(conn, part, 1_024);
+      await conn.write(bytes(`HTTP/1.1 200 OK\r\ncontent-length: ${1 << 30}\r\n\r\n`));
+      await write(conn, part, 1_024);
     },
     "has an endless header": async (conn) => {
       await conn.read(new Uint8Array(10_000));
-      await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n"));
-      const line = new TextEncoder().encode(`x: ${"y".repeat(60_000)}\r\n`);
-      await writeAgainAndAgain(conn, line, 10_000);
+      await conn.write(bytes("HTTP/1.1 200 OK\r\n"));
+      await write(conn, bytes(`x: ${"y".repeat(60_000)}\r\n`), 10_000);
     },
     "sends elsewhere": async (conn) => {
       await conn.read(new Uint8Array(10_000));
-      await conn.write(new TextEncoder().encode(
+      await conn.write(bytes(
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
       ));
     },
     "talks without end": async (conn) => {
       await conn.read(new Uint8Array(10_000));
-      await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\n"));
-      const part = new Uint8Array(1 << 20).fill(32);
-      await writeAgainAndAgain(conn, part, 64);
+      await conn.write(bytes("HTTP/1.1 200 OK\r\n\r\n"));
+      await write(conn, part, 64);
     },
   };
   for (const [manner, serve] of Object.entries(manners)) {
@@ -330,10 +325,8 @@ test("looks names up by what it was given, and a silent name delays no longer th
     tried: (host: string, ip: string, isConnected: boolean) =>
       void tried.push(`${host} ${ip} ${isConnected}`),
   };
-  using client = clientOf([`http://silent.test:${port}`, `http://etcd.test:${port}`], {
-    ...SOON,
-    names,
-  });
+  const more = { ...SOON, names };
+  using client = clientOf([`http://silent.test:${port}`, `http://etcd.test:${port}`], more);
   await client.read();
   assertEquals([client.endpoint, tried], [`http://etcd.test:${port}`, [
     "etcd.test 127.0.0.1 true",
