@@ -38,7 +38,7 @@ async function withReplica(folder: Folder): Promise<{ source: MariaDb; replica: 
   );
   // A log-in before it has the whole account would keep what that could do then.
   const [position] = await source.sql("select @@gtid_binlog_pos");
-  await replica.until(`select master_gtid_wait('${position}', 1)`, "0");
+  assertEquals(await replica.sql(`select master_gtid_wait('${position}', 30)`), ["0"]);
   return { source, replica };
 }
 
