@@ -89,3 +89,14 @@ Deno.test("after 100 streams were reset at one time, what is still under way on 
   const late = ids.map((id) => joined([data(id, 1), headers(id)]));
   assertEquals([fixture.feed(...late), fixture.broken], [[], []]);
 });
+
+Deno.test("a client that ends hundreds of uploads when they are answered is no flood", () => {
+  const fixture = new ProtocolFixture();
+  for (let id = 1; id < 1_800; id += 2) {
+    fixture.feed(headers(id, FLAG.endHeaders, "POST"));
+    fixture.requests.at(-1)!.sendData(new Uint8Array(0), 0, 0, true);
+    const sent = fixture.feed(frame(FRAME.resetStream, 0, id, bytes(0, 0, 0, 8)));
+    assertEquals(sent.filter((line) => !line.startsWith("data")), []);
+  }
+  assertEquals(fixture.protocol.streams.length, 0);
+});

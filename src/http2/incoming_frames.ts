@@ -18,8 +18,9 @@ import { HeaderBlocks } from "./header_blocks.ts";
 import { unpadded } from "./padding.ts";
 
 /**
- * What it counts for, among resets, that a client ends a response whose body has begun: people who leave pages do, and
- * a client may be a proxy that has many of them on one connection.
+ * What it counts for, among resets, that a client ends a response whose body has begun, or the upload of a request that
+ * is answered: people who leave pages do, clients of gRPC whose call has ended early, and a client may be a proxy that
+ * has many of them on one connection.
  */
 const ABANDONED_COST = 0.1;
 
@@ -182,7 +183,8 @@ export class IncomingFrames {
       throw new ConnectionError(ERROR.protocolError, "RST_STREAM without a stream");
     }
     const stream = this.#connection.find(id);
-    this.#connection.spend("resets", stream?.hasSentData === true ? ABANDONED_COST : 1);
+    const isServed = stream !== undefined && (stream.hasSentData || stream.isLocalEnd);
+    this.#connection.spend("resets", isServed ? ABANDONED_COST : 1);
     this.#connection.forgetReset(id);
     stream?.fail(new Fault("clientReset", "the client has reset the stream"));
   }

@@ -37,6 +37,7 @@ export class RequestFields implements FieldSink {
   readonly #limits: HeadLimits;
   #bytes = 0;
   #count = 0;
+  #crumbs = 0;
   #isMalformed = false;
   #isTooLarge = false;
   #hasLine = false;
@@ -68,8 +69,11 @@ export class RequestFields implements FieldSink {
     if (this.#isMalformed || this.#isTooLarge) return;
     this.#bytes += nameEnd - nameStart + valueEnd - valueStart + FIELD_BYTES;
     const { headBytesMax, fieldsMax } = this.#limits;
-    // Crumbs of cookies become one field, but each of them is work.
-    if (this.#bytes > headBytesMax || ++this.#count > fieldsMax + PSEUDO_MAX) {
+    // Crumbs of cookies become one field, and browsers have many of them for one site, but each of them is work.
+    const isTooMany = isCookie(names, nameStart, nameEnd)
+      ? ++this.#crumbs > CRUMBS_MAX
+      : ++this.#count > fieldsMax + PSEUDO_MAX;
+    if (isTooMany || this.#bytes > headBytesMax) {
       this.#isTooLarge = true;
       return;
     }
@@ -130,7 +134,7 @@ export class RequestFields implements FieldSink {
         if (!spells(names, nameStart, nameEnd, "host")) break;
         return this.#hostField(latin1(values, valueStart, valueEnd));
       case 6:
-        if (!spells(names, nameStart, nameEnd, "cookie")) break;
+        if (!isCookie(names, nameStart, nameEnd)) break;
         if (this.#cookies === undefined) this.#cookies = new HeadWriter();
         else this.#cookies.raw(COOKIE_SEPARATOR);
         return this.#cookies.part(values, valueStart, valueEnd);
@@ -204,6 +208,12 @@ export class RequestFields implements FieldSink {
 }
 
 const PSEUDO_MAX = 5;
+/** Most crumbs of cookies in one head. Browsers keep up to 180 cookies for a site, and some of the site above it. */
+const CRUMBS_MAX = 512;
+
+function isCookie(names: Uint8Array, start: number, end: number): boolean {
+  return end - start === 6 && spells(names, start, end, "cookie");
+}
 
 /** Collects the trailers of a request. */
 export class TrailerFields implements FieldSink {

@@ -54,6 +54,20 @@ Deno.test("crumbs of cookies are joined", () => {
   assertEquals(lines, ["GET /x?y a.test", "host: a.test", "accept: */*", "cookie: a=1; b=2"]);
 });
 
+Deno.test("crumbs of cookies count as one field, and have a limit of their own", () => {
+  const crumbs = (count: number): FieldList =>
+    Array.from({ length: count }, (_, at) => ["cookie", `${at}`]);
+  assertEquals((headOf(get(...crumbs(80))) as string[]).length, 3);
+  const limits = { headBytesMax: 1_000_000, fieldsMax: 20 };
+  for (const [count, isGood] of [[512, true], [513, false]] as const) {
+    const fields = new RequestFields(limits);
+    const bytes = block(get(...crumbs(count)));
+    new HpackDecoder().decode(bytes, 0, bytes.length, fields);
+    const head = fields.head();
+    assertEquals(head instanceof Fault ? head.fault : "good", isGood ? "good" : "headTooLarge");
+  }
+});
+
 Deno.test("malformed requests, RFC 9113 sections 8.2 and 8.3", () => {
   const malformed: FieldList[] = [
     without(":method"),

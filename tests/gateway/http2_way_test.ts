@@ -159,6 +159,24 @@ onBothSockets(
 );
 
 onBothSockets(
+  "as many cookies as a browser keeps for a site arrive in one line, also in crumbs",
+  async (sockets) => {
+    const cookies = Array.from({ length: 180 }, (_, at) => `name${at}=${"v".repeat(20)}`);
+    const heads: string[] = [];
+    const serve = async (conn: Deno.TcpConn, head: string) => {
+      heads.push(head);
+      await sendText(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    };
+    await withClient(sockets, serve, async (client) => {
+      const fields = requestFields("GET", "/", cookies.map((each) => ["cookie", each]));
+      await client.send(frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, 1, block(fields)));
+      assertEquals((await story(client))[0], ":status: 200");
+    });
+    assertEquals(/\r\ncookie: ([^\r]*)/i.exec(heads[0]!)?.[1], cookies.join("; "));
+  },
+);
+
+onBothSockets(
   "fields of a connection are malformed in HTTP/2, and credentials for a proxy are not forwarded",
   async (sockets) => {
     const heads: string[] = [];

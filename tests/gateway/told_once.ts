@@ -59,12 +59,18 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
     "a response that its upstream cuts is reset, not ended": "It reads the frames of HTTP/2.",
     "a 205 has no body, and its upstream's connection goes on": "It reads the frames of HTTP/2.",
     "100 Continue comes when the upstream wants the body": "It reads the frames of HTTP/2.",
+    "as many cookies as a browser keeps for a site arrive in one line, also in crumbs":
+      "HTTP/1.1 has one line of cookies.",
     "a WebSocket over HTTP/2 is a tunnel that each side may end (RFC 8441)":
       "It is about the extended CONNECT, which only HTTP/2 has.",
     "a client that takes its request back frees the upstream, and others go on":
       "It is about several requests at one time, which only HTTP/2 has.",
     "fields of a connection are malformed in HTTP/2, and credentials for a proxy are not forwarded":
       "HTTP/1.1 has such fields: way_test.ts tells what becomes of them.",
+  },
+  "http2_windows_test.ts": {
+    "windows that change in the middle of bodies are kept to the byte, and all bodies arrive":
+      "It is about the windows of streams, which only HTTP/2 has.",
   },
   "process_test.ts": {
     "a client that is too slow with its head is refused, with a line and a count":
