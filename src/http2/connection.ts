@@ -83,6 +83,8 @@ export class Http2Connection {
   readonly #incoming: IncomingFrames;
   /** An array, since it is short, and a Map in which entries come and go is expensive (`base/slab.ts`). */
   readonly #streams: Stream[] = [];
+  /** Streams whose requests have come and are not served yet. */
+  readonly #new: Stream[] = [];
   readonly #waiting: Stream[] = [];
   readonly #recentlyReset = new Int32Array(RESET_KEPT);
   #resets = 0;
@@ -126,11 +128,35 @@ export class Http2Connection {
   }
 
   /**
-   * Takes the whole frames that `input` holds. Throws a ConnectionError if the client breaks a rule for which the
-   * connection must end.
+   * Takes the whole frames that `input` holds, and serves the requests among them. Throws a ConnectionError if the
+   * client breaks a rule for which the connection must end.
    */
   take(input: ReadBuffer): void {
-    this.#incoming.take(input);
+    try {
+      this.#incoming.take(input);
+    } catch (error) {
+      this.#dropNew();
+      throw error;
+    }
+    this.#serveNew();
+  }
+
+  /**
+   * Only now, because a request that its client has taken back at once must not become work for an upstream
+   * (CVE-2023-44487), and because a small body has come whole with its head.
+   */
+  #serveNew(): void {
+    const { length } = this.#new;
+    for (let i = 0; i < length; i++) {
+      const stream = this.#new[i]!;
+      if (stream.isOver) stream.fields.out.release();
+      else this.#owner.request(stream);
+    }
+    this.#new.length = 0;
+  }
+
+  #dropNew(): void {
+    for (const stream of this.#new.splice(0)) stream.fields.out.release();
   }
 
   /** Prints the frames that a server sends first. */
@@ -181,10 +207,10 @@ export class Http2Connection {
     return this.#streamWindow;
   }
 
-  /** Serves a stream that was begun. */
+  /** Serves a stream that was begun: at once where it is answered with a fault, else when all frames were taken. */
   serve(stream: Stream, fault: Fault | undefined): void {
     this.#streams.push(stream);
-    if (fault === undefined) this.#owner.request(stream);
+    if (fault === undefined) this.#new.push(stream);
     else this.#owner.refused(stream, fault);
   }
 

@@ -100,3 +100,14 @@ Deno.test("a client that ends hundreds of uploads when they are answered is no f
   }
   assertEquals(fixture.protocol.streams.length, 0);
 });
+
+Deno.test("a request that is taken back in the same read is never served (CVE-2023-44487)", () => {
+  const fixture = new ProtocolFixture();
+  const reset = (id: number) => frame(FRAME.resetStream, 0, id, bytes(0, 0, 0, 8));
+  fixture.feed(headers(1), reset(1), headers(3), headers(5, FLAG.endHeaders, "POST"), data(5, 9));
+  assertEquals(fixture.requests.map(({ id }) => id), [3, 5]);
+  assertEquals(fixture.requests[1]!.body.ready()?.length, 9);
+  // Nor is one that came together with what ends the connection.
+  fixture.feed(headers(7), frame(FRAME.ping, 0, 0, "1234567"));
+  assertEquals(fixture.requests.length, 2);
+});
