@@ -233,6 +233,27 @@ attacked(
   ["splice"],
 );
 
+attacked(
+  "clients that read nothing any more have no descriptor after their time",
+  async ({ proxy, attacker, isServed }) => {
+    await isServed();
+    const descriptors = () => [...Deno.readDirSync(`/proc/${proxy.pid}/fd`)].length;
+    const before = descriptors();
+    using idle = new DisposableStack();
+    for (let count = 0; count < 20; count++) {
+      const one = idle.use(await attacker());
+      await one.handshake();
+      await one.sendRaw(one.records("GET /download?bytes=40000000 HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    const freed = async () => {
+      while (descriptors() > before + 8) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    await withTestDeadline("their descriptors", freed(), proxy.lastLines);
+  },
+  Deno.build.os === "linux" ? undefined : ["splice"],
+  { "write-timeout": "2s" },
+);
+
 tlsTest("over TLS, too, a client has its time to read, and to begin a request", async (tls) => {
   await using primary = await WebUpstream.start("primary");
   await using folder = await Folder.make();

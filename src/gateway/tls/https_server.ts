@@ -104,6 +104,7 @@ export class HttpsServer implements Https {
           clock: this.#clock,
           http2: this.#http2,
           handshakes: this.#handshakes,
+          cut: (conn, alike) => this.#unfinished.end(conn, alike),
           onError,
           onReload: (why) =>
             publish({ type: "config.warned", warning: `the old certificate stays in use: ${why}` }),

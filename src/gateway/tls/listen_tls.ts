@@ -32,6 +32,8 @@ export interface TlsParts {
   readonly clientOf?: (conn: Deno.TlsConn) => Promise<string | undefined>;
   readonly http2: Http2;
   readonly handshakes: Handshakes;
+  /** Closes a connection at once, also if its client reads nothing; `alike` may be cut soon as well. */
+  readonly cut: (conn: Deno.TlsConn, alike: Iterable<Deno.TlsConn>) => void;
   /** Called when accept failed and will be tried again after `retryInMs`. */
   readonly onAcceptFailed: (error: unknown, retryInMs: number) => void;
   /** Called each time that accept failed because a resource is short. */
@@ -60,6 +62,8 @@ export class TlsListener {
   readonly #hostname: string;
   readonly #parts: TlsParts;
   readonly #queue: QueueEnd;
+  /** Connections that are served. */
+  readonly #served = new Set<Deno.TlsConn>();
   #files: TlsFiles;
   #listener: Deno.TlsListener;
   #closed = false;
@@ -215,7 +219,7 @@ export class TlsListener {
   }
 
   async #serve(conn: Deno.TlsConn, peer: string): Promise<void> {
-    const { server, http2, clock, handshakes } = this.#parts;
+    const { server, http2, clock, handshakes, cut } = this.#parts;
     const handshake = handshakes.add(conn, peer);
     const cancel = clock.after(HANDSHAKE_MS, () => handshakes.end(handshake));
     let protocol: string | null;
@@ -228,8 +232,13 @@ export class TlsListener {
       cancel();
       handshakes.delete(handshake);
     }
-    const wrapped = denoConn(conn);
-    if (protocol !== "h2") return await server.serve(wrapped, peer);
-    await serveOther(server, http2, wrapped, peer);
+    const wrapped = denoConn(conn, () => cut(conn, this.#served));
+    this.#served.add(conn);
+    try {
+      if (protocol === "h2") await serveOther(server, http2, wrapped, peer);
+      else await server.serve(wrapped, peer);
+    } finally {
+      this.#served.delete(conn);
+    }
   }
 }

@@ -10,10 +10,13 @@ import type { Conn } from "../conn.ts";
 
 class DenoConn implements Conn {
   readonly #conn: Deno.Conn;
+  readonly #cut: (() => void) | undefined;
+  #writes = 0;
   #closed = false;
 
-  constructor(conn: Deno.Conn) {
+  constructor(conn: Deno.Conn, cut: (() => void) | undefined) {
     this.#conn = conn;
+    this.#cut = cut;
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
@@ -21,7 +24,16 @@ class DenoConn implements Conn {
   }
 
   write(bytes: Uint8Array): Promise<number> {
-    return this.#conn.write(bytes);
+    return this.#cut === undefined ? this.#conn.write(bytes) : this.#countedWrite(bytes);
+  }
+
+  async #countedWrite(bytes: Uint8Array): Promise<number> {
+    this.#writes++;
+    try {
+      return await this.#conn.write(bytes);
+    } finally {
+      this.#writes--;
+    }
   }
 
   closeWrite(): Promise<void> {
@@ -35,13 +47,20 @@ class DenoConn implements Conn {
   }
 
   reset(): void {
-    this.close();
+    if (this.#closed) return;
+    // The peer may have gone, and then nothing waits for it.
+    if (this.#cut === undefined || this.#writes === 0) return this.close();
+    this.#closed = true;
+    this.#cut();
   }
 }
 
-/** Wraps a connection that is open, with or without TLS. The result owns it. */
-export function denoConn(conn: Deno.Conn): Conn {
-  return new DenoConn(conn);
+/**
+ * Wraps a connection that is open, with or without TLS. The result owns it. `cut` closes it at once although its
+ * peer does not read what is being written, for which `close` of a `Deno.TlsConn` waits.
+ */
+export function denoConn(conn: Deno.Conn, cut?: () => void): Conn {
+  return new DenoConn(conn, cut);
 }
 
 /**

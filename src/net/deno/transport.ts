@@ -49,7 +49,8 @@ async function secure(
 ): Promise<Conn> {
   using deadline = withDeadline(signal, timeoutMs, options.clock);
   const isLate = () => deadline.isLate;
-  return denoConn(await shakeHands(conn, options, options.tls!, deadline.signal, isLate));
+  const secured = await shakeHands(conn, options, options.tls!, deadline.signal, isLate);
+  return denoConn(secured, () => unfinished.end(secured));
 }
 
 /** `startTls` takes no signal and `handshake` no deadline, so closing the connection ends both. */

@@ -1,7 +1,7 @@
 /**
- * Connections whose TLS handshake has not finished. `close` of such a `Deno.TlsConn` waits for its handshake, so
+ * Connections whose TLS handshake or last write has not finished. `close` of such a `Deno.TlsConn` waits for that, so
  * that a silent peer would keep the descriptor without limit. Where the kernel can be called, the socket itself
- * is shut down first: the handshake fails at once, and Deno closes the descriptor.
+ * is shut down first: what waits fails at once, and Deno closes the descriptor.
  *
  * Deno does not reveal the descriptors of these connections. They are found among all of this process by their
  * two addresses.
@@ -29,7 +29,7 @@ export class UnfinishedTls implements Disposable {
   readonly #found = new WeakMap<TlsSocket, number>();
 
   /**
-   * Closes a connection, although its handshake has not finished. `alike`: connections that may be asked about
+   * Closes a connection, although its handshake or a write has not finished. `alike`: connections that may be asked about
    * soon, whose descriptors are looked for at the same time.
    */
   end(conn: TlsSocket, alike: Iterable<TlsSocket> = []): void {
