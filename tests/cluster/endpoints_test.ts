@@ -1,15 +1,18 @@
 /** Endpoints of etcd that are silent, slow, broken, or something else: real proxies use those that work. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Control } from "../harness/control.ts";
-import { ETCD, EtcdCluster } from "../harness/etcd.ts";
+import { ETCD, EtcdCluster, ETCDCTL } from "../harness/etcd.ts";
 import { Folder } from "../harness/folder.ts";
+import { NEEDS_FOR_HOSTS, underHosts } from "../harness/hosts.ts";
 import { mayServeNames, NameServer, NEEDS_FOR_NAMES } from "../harness/name_server.ts";
 import { assertSlim, peakMemory } from "../harness/peak_memory.ts";
-import { startProxy } from "../harness/proxy.ts";
+import { spawnProxy, startProxy } from "../harness/proxy.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { BrokenEndpoint, MANNERS } from "./testing/broken_endpoint.ts";
+import { replaceMember } from "./testing/replaced_member.ts";
+import { Way } from "./way.ts";
 
 const NEEDS = ETCD === undefined ? ["etcd"] : [];
 const QUICK = { "coordinator-lease": "5s" };
@@ -91,5 +94,37 @@ testWithPrograms(
     const { reason } = await proxy.event("coordinator.lost");
     assertMatch(reason, /etcd0\.test:2379: no (answer|address of etcd0\.test) in time/);
     assertEquals(await proxy.ask(), "second");
+  },
+);
+
+testWithPrograms(
+  "cluster: a member of etcd that is replaced, at another address, is reached by its name",
+  [...NEEDS, ...NEEDS_FOR_HOSTS, ...ETCDCTL === undefined ? ["etcdctl"] : []],
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const folder = stack.use(await Folder.make());
+    const etcd = stack.use(await EtcdCluster.start(3));
+    const first = stack.use(await startUpstream({ says: "first" }));
+    const second = stack.use(await startUpstream({ says: "second" }));
+    const [moved, ...others] = etcd.members;
+    const ways = others.map(({ address }) => stack.use(new Way(address)));
+    const port = moved!.address.split(":")[1];
+    const places = [`moved.test:${port}`, ...ways.map(({ address }) => address)];
+    const under = await underHosts(folder, "hosts", { "moved.test": "127.0.0.1" });
+    const flags = {
+      ...{ ...QUICK, "coordinator": `etcd://${places.join(",")}/test`, "hold": "30s" },
+      "on-failover": await folder.script("trigger.sh", `echo "$FAILOVER_EVENT" >>runs`),
+    };
+    const start = () => spawnProxy({ upstreams: [first, second], flags, under });
+    const proxies = [stack.use(start()), stack.use(start())];
+    for (const proxy of proxies) await proxy.event("port.opened", { service: "tcp" });
+    stack.use(await replaceMember(etcd, 0, "127.0.78.9"));
+    for (const proxy of proxies) assertEquals(await proxy.ask(), "first");
+    // Now there is no other way than the new member.
+    await folder.write("hosts", "127.0.0.1 localhost\n127.0.78.9 moved.test\n");
+    for (const way of ways) way.cut();
+    await first.kill();
+    for (const proxy of proxies) assertEquals(await proxy.ask(), "second");
+    assertEquals(await folder.read("runs"), "start\nfailover\n");
   },
 );
