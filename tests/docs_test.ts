@@ -192,6 +192,8 @@ const FOREIGN_FLAGS = new Set([
   // Of V8.
   ...["--bytecode-old-age", "--stress-flush-code", "--expose-gc"],
   ...["--username", "--auth", "--source-server", "--threads", "--no-psqlrc", "--no-password"],
+  // etcdutl and etcdctl.
+  ...["--bump-revision", "--mark-compacted", "--prefix"],
 ]);
 
 Deno.test("every flag that the documentation names is a flag of failover, or of a known other program", () => {

@@ -10,15 +10,17 @@ export function viewOf(
   traffic: Traffic,
 ): ClusterView {
   if (stored === undefined) return { ...CUT_OFF, role, traffic };
-  const { leader, decision, seen, orders } = stored;
+  const { leader, decision, decisionRevision: fence, seen, orders } = stored;
   // A proxy that is cut off does not know whether the others live.
   const live = role === "cutOff" ? [] : [...seen].filter(([name]) => name !== instance);
   const votes = live.map(([name, { up, down, traffic }]) => [name, { up, down, traffic }] as const);
-  return { role, leader: leader?.instance, decision, others: new Map(votes), traffic, orders };
+  const others = new Map(votes);
+  return { role, leader: leader?.instance, decision, fence, others, traffic, orders };
 }
 
 /** Text that is the same for views that say the same. */
-export function viewText({ role, leader, decision, others, traffic, orders }: ClusterView): string {
+export function viewText(view: ClusterView): string {
+  const { role, leader, decision, fence, others, traffic, orders } = view;
   const stands = orders === undefined ? null : ordersText(orders);
-  return JSON.stringify([role, leader, decision, [...others], traffic, stands]);
+  return JSON.stringify([role, leader, decision, fence, [...others], traffic, stands]);
 }

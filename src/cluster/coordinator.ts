@@ -87,7 +87,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     const { instance, ttlS } = settings;
     this.#session = new Session({
       ...{ etcd, clock, instance, ttlS },
-      seen: () => this.#seen(),
+      ...{ seen: () => this.#seen(), fence: () => service.state().fence },
       mayLead: (seen) => {
         const others = [...seen].filter(([name]) => name !== instance).map(([, each]) => each);
         // Nobody else may lead before the triggers of this proxy have ended.

@@ -35,9 +35,11 @@ export class Freshness {
     if (sent === undefined) return undefined;
     const revision = numberIn(header, "revision");
     const term = numberIn(header, "raft_term");
-    if (term < sent.term) return `its term is ${term}, but ${sent.term} was seen before`;
+    if (term < sent.term) {
+      return `its term is ${term}, but ${sent.term} was seen before: it is behind, or was restored from an old copy`;
+    }
     if (revision < sent.revision) {
-      return `its revision is ${revision}, but ${sent.revision} was seen before`;
+      return `its revision is ${revision}, but ${sent.revision} was seen before: it is behind, or was restored from an old copy`;
     }
     this.#mark = {
       revision: Math.max(this.#mark.revision, revision),

@@ -15,9 +15,12 @@ Deno.test("Freshness takes answers that are as new as what was seen when the cal
   assertEquals(fresh.mark, { revision: 10, term: 2 });
   assertEquals(
     fresh.objection(header(9, 2), fresh.mark),
-    "its revision is 9, but 10 was seen before",
+    "its revision is 9, but 10 was seen before: it is behind, or was restored from an old copy",
   );
-  assertEquals(fresh.objection(header(11, 1), fresh.mark), "its term is 1, but 2 was seen before");
+  assertEquals(
+    fresh.objection(header(11, 1), fresh.mark),
+    "its term is 1, but 2 was seen before: it is behind, or was restored from an old copy",
+  );
 });
 
 Deno.test("Freshness refuses another cluster in every answer, and the age only where it counts", () => {

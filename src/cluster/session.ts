@@ -14,6 +14,9 @@ const RENEWALS = 5;
 /** How often one round tries to take or to give up the lead; another proxy may change it in between. */
 const CLAIMS_MAX = 2;
 
+/** What is said of a store that knows less than this proxy. */
+const OLD = "etcd was restored from an old copy, or is another one";
+
 /** What the session tells and asks. */
 export interface SessionPorts {
   readonly etcd: Etcd;
@@ -23,6 +26,8 @@ export interface SessionPorts {
   readonly ttlS: number;
   /** What this proxy tells the others now. */
   seen(): Seen;
+  /** The highest revision of a decision that this proxy knows, also from before its start; 0 if it knows none. */
+  fence(): number;
   /** Whether this proxy may lead, given what it and the others see. */
   mayLead(others: Stored["seen"]): boolean;
 }
@@ -37,6 +42,8 @@ export class Session {
   #readAt = -Infinity;
   #told: string | undefined;
   #stored: Stored | undefined;
+  /** Whether the last call showed that etcd is what it was. */
+  #isSure = false;
 
   constructor(ports: SessionPorts) {
     this.#ports = ports;
@@ -92,6 +99,7 @@ export class Session {
     try {
       return await this.#round();
     } catch (error) {
+      this.#isSure = false;
       if (error instanceof EtcdError && error.kind === "leaseGone") this.#forget();
       throw error;
     }
@@ -113,6 +121,8 @@ export class Session {
   async #round(): Promise<Stored> {
     const { clock, etcd, instance, mayLead } = this.#ports;
     if (clock.now() >= this.renewAt) await this.#renew();
+    // Nothing is written to one that may be an old copy, or another one; and who can only read is no member.
+    if (!this.#isSure) await this.#ask();
     await this.#tell();
     let stored = await this.#read();
     for (let claims = 0; claims < CLAIMS_MAX; claims++) {
@@ -177,13 +187,35 @@ export class Session {
 
   async #read(): Promise<Stored> {
     const askedAt = this.#ports.clock.now();
-    const stored = storedOf(await this.#ports.etcd.read());
-    if (stored.decisionRevision > 0 && stored.decision === undefined) {
-      throw new EtcdError("refused", "the stored decision cannot be read by this version");
-    }
+    const stored = await this.#ask();
     // Somebody has removed it.
     if (!stored.seen.has(this.#ports.instance)) this.#told = undefined;
     this.#readAt = askedAt;
     return this.#stored = stored;
   }
+
+  /** Reads, and looks whether what is stored can be used. */
+  async #ask(): Promise<Stored> {
+    const stored = storedOf(await this.#ports.etcd.read());
+    if (stored.decisionRevision > 0 && stored.decision === undefined) {
+      throw new EtcdError("refused", "the stored decision cannot be read by this version");
+    }
+    const age = ageOf(stored, Math.max(this.#ports.fence(), this.#stored?.decisionRevision ?? 0));
+    if (age !== undefined) throw new EtcdError("stale", age);
+    this.#isSure = true;
+    return stored;
+  }
+}
+
+/** Why what is stored is older than the decision of the revision `fence`, which was known before, for a person. */
+function ageOf(
+  { revision, decision, decisionRevision }: Stored,
+  fence: number,
+): string | undefined {
+  if (decision !== undefined && decisionRevision < fence) {
+    return `${OLD} (epoch ${decision.epoch}, revision ${decisionRevision}, but ${fence} was seen before)`;
+  }
+  return revision < fence
+    ? `${OLD} (its revision is ${revision}, but ${fence} was seen before)`
+    : undefined;
 }

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { EtcdError } from "./etcd.ts";
-import type { Seen } from "./keys.ts";
+import { decisionText, type Seen } from "./keys.ts";
 import { Session } from "./session.ts";
 import { EtcdModel } from "./testing/etcd_model.ts";
 
@@ -15,7 +15,7 @@ function fixture() {
   const clock = new ManualClock(1_000);
   const etcd = new EtcdModel(clock, () => 0.5);
   const cut = new Set<string>();
-  const member = (instance: string, seen = () => SEEN, mayLead = () => true) => {
+  const member = (instance: string, seen = () => SEEN, mayLead = () => true, fence = () => 0) => {
     const link = { delay: () => cut.has(instance) ? undefined : 1 };
     return new Session({
       etcd: etcd.client(clock, link),
@@ -23,6 +23,7 @@ function fixture() {
       instance,
       ttlS: 10,
       seen,
+      fence,
       mayLead,
     });
   };
@@ -116,4 +117,32 @@ Deno.test("Session: a leader that somebody has written by hand leads for nobody"
   const p1 = member("p1");
   await settle(p1.round());
   assert(p1.leads);
+});
+
+Deno.test("Session: what is older than the decision that is known is refused, and nothing is written to it", async () => {
+  const { clock, etcd, member, settle } = fixture();
+  const decision = (epoch: number) =>
+    decisionText({
+      ...{ epoch, to: "a", from: undefined, phase: "done", move: "start", reason: "", by: "one" },
+    });
+  const one = member("one");
+  await settle(one.round());
+  const direct = etcd.client(clock, { delay: () => 0 });
+  const put = async (epoch: number) =>
+    (await settle(direct.transact([], [{ put: "decision", value: decision(epoch) }]))).revision;
+  const fence = await put(1) + 5;
+  const other = member("other", undefined, undefined, () => fence);
+  const before = etcd.revision;
+  for (let count = 0; count < 3; count++) {
+    await assertRejects(() => settle(other.round()), EtcdError, "restored from an old copy");
+  }
+  assertEquals([etcd.revision, other.leads], [before, false]);
+  // As new as before, with the decision of the old copy.
+  etcd.revision = fence;
+  await assertRejects(() => settle(other.round()), EtcdError, "(epoch 1, revision");
+  // One that was decided since, or none, is taken.
+  assert(await put(2) >= fence);
+  assertEquals((await settle(other.round())).decision?.epoch, 2);
+  await settle(direct.transact([], [{ remove: "decision" }]));
+  assertEquals((await settle(other.round())).decision, undefined);
 });

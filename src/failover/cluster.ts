@@ -47,6 +47,8 @@ export interface ClusterView {
   /** The proxy that leads; undefined if none does, or that is not known. */
   readonly leader: string | undefined;
   readonly decision: Decision | undefined;
+  /** The revision at which the decision was stored, a number that only grows; missing if it is not known. */
+  readonly fence?: number;
   /** The votes of the other live proxies, by proxy. */
   readonly others: ReadonlyMap<string, Vote>;
   /** The traffic of this proxy. */

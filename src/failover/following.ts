@@ -26,7 +26,8 @@ const CANCELLED = "they were cancelled: this proxy does not lead any more";
 /** Applies what is known of the other proxies. */
 export function takeCluster(context: StepContext, view: ClusterView): void {
   const before = context.state.cluster;
-  context.set({ cluster: view });
+  const { fence } = context.state;
+  context.set({ cluster: view, fence: Math.max(fence, view.fence ?? 0) });
   if (!hasBegun(context.state)) return adopt(context, view);
   // Who leads anew learns what was ordered meanwhile; who has led before knows it better than the store.
   const isOthers = view.role === "follows" || (view.role === "leads" && before?.role !== "leads");

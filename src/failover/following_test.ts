@@ -96,6 +96,13 @@ Deno.test("a follower serves what was decided, under its epoch, whatever it woul
   assertEquals(machine.state.lastChosen, "b");
 });
 
+Deno.test("the highest revision of a decision is kept, also when the decision is removed", () => {
+  const machine = new Machine().view({ ...FOLLOWS, decision: decision(), fence: 9 });
+  machine.take({ type: "begun" });
+  assertEquals(machine.view({ ...FOLLOWS, decision: undefined, fence: 0 }).state.fence, 9);
+  assertEquals(machine.view({ ...FOLLOWS, decision: decision(), fence: 12 }).state.fence, 12);
+});
+
 Deno.test("a follower holds at promoting, says so, and opens at done", () => {
   const machine = follower();
   const next = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });

@@ -60,6 +60,8 @@ export interface Memory extends WhoServed {
   readonly drained: ReadonlyMap<string, StandingOrder>;
   readonly pinned: string | undefined;
   readonly standbys: State["standbys"];
+  /** Missing if there was never a decision that several proxies share. */
+  readonly fence?: number;
   /** Set if this process takes over from one that serves: it goes on without a check (`restart.ts`). */
   readonly standing?: Standing | undefined;
 }
@@ -80,9 +82,11 @@ export interface MemoryPort {
 /** What must be remembered of this state. */
 export function memoryOf(state: State): Memory {
   const { epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned, standbys } = state;
+  const { fence } = state;
   return {
     ...whoServed(state),
     ...{ epoch, lastChosen, failbacks, failedMoves, paused, drained, pinned, standbys },
+    ...fence === 0 ? {} : { fence },
   };
 }
 

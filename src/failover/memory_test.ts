@@ -36,7 +36,7 @@ Deno.test("the remembered upstream stays remembered until another one serves", (
 Deno.test("epoch, orders and times of failbacks are kept over a restart", () => {
   const state: State = {
     ...stateOf(serving(RAN)),
-    epoch: 12,
+    ...{ epoch: 12, fence: 40 },
     failbacks: [1, 2],
     failedMoves: { to: "a", count: 2, until: 99 },
     paused: BY,
@@ -46,6 +46,7 @@ Deno.test("epoch, orders and times of failbacks are kept over a restart", () => 
   const again = initialState([a, b], 50, memoryOf(state));
   const { epoch, failbacks, failedMoves, paused, drained, pinned, lastChosen } = again;
   assertEquals([epoch, failbacks, pinned, lastChosen], [12, [1, 2], "b", "a"]);
+  assertEquals(again.fence, 40);
   assertEquals([failedMoves, paused], [state.failedMoves, BY]);
   assertEquals(drained, state.drained);
   assertEquals(again.admission, { is: "closed", outSince: 50 });

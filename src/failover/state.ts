@@ -259,6 +259,8 @@ export interface State {
   readonly remembered: Remembered | undefined;
   /** What is known of the other proxies; undefined if this one is alone. */
   readonly cluster: ClusterView | undefined;
+  /** The highest revision of a shared decision that this proxy has seen; 0 if it has seen none. */
+  readonly fence: number;
   /** Times of the automatic failbacks that still count for damping. */
   readonly failbacks: readonly number[];
   readonly failedMoves: FailedMoves | undefined;
@@ -317,6 +319,7 @@ export function initialState(upstreams: readonly Upstream[], now: number, memory
     lastChosen: known?.lastChosen,
     remembered: known === undefined ? undefined : rememberedOf(known),
     cluster: undefined,
+    fence: known?.fence ?? 0,
     failbacks: known?.failbacks ?? [],
     failedMoves: known?.failedMoves,
     contested: undefined,

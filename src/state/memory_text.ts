@@ -25,6 +25,7 @@ export function textOf(service: string, memory: Memory, offsetMs: number): strin
       : { to: unfinished.to, from: unfinished.from ?? null },
     chosen: memory.lastChosen ?? null,
     pinned: memory.pinned ?? null,
+    ...memory.fence === undefined ? {} : { fence: memory.fence },
     ...memory.standbys.size === 0 ? {} : { standbys: Object.fromEntries(memory.standbys) },
     paused: paused === undefined ? null : standing(paused),
     drained: Object.fromEntries([...memory.drained].map(([name, each]) => [name, standing(each)])),
@@ -83,6 +84,7 @@ function read(service: string, value: unknown, clock: Pick<Clock, "now" | "wall"
     },
     lastChosen: file.textOrNull("chosen"),
     pinned: file.textOrNull("pinned"),
+    ...file.has("fence") ? { fence: file.count("fence") } : {},
     standbys: file.standbys("standbys"),
     paused: paused?.standing(),
     drained: file.standingByName("drained"),
@@ -122,6 +124,10 @@ class MemoryFields {
 
   textOrNull(key: string): string | undefined {
     return this.#fields[key] === null ? undefined : this.text(key);
+  }
+
+  has(key: string): boolean {
+    return this.#fields[key] !== undefined;
   }
 
   count(key: string): number {

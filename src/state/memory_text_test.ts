@@ -19,6 +19,7 @@ const FULL: Memory = {
   paused: BY,
   drained: new Map([["c:1", BY]]),
   pinned: "a:1",
+  fence: 40,
   standbys: new Map([["b:1", "standby"], ["c:1", "rival"]]),
 };
 
@@ -62,6 +63,7 @@ Deno.test("a damaged file is refused with the reason", () => {
   assertEquals(reason({ version: 2 }), "a later version of failover wrote it (2)");
   assertEquals(reason({ service: "web" }), "it is of another service");
   assertEquals(reason({ epoch: -1 }), "epoch is not a whole number");
+  assertEquals(reason({ fence: "high" }), "fence is not a whole number");
   assertEquals(reason({ served: undefined }), "served is not a text");
   assertEquals(reason({ unfinished: { to: 5, from: null } }), "unfinished.to is not a text");
   const drained = { a: { by: "x", reason: "", since: "noon" } };
