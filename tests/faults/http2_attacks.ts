@@ -234,6 +234,11 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   },
 };
 
+/** So many requests that are taken back with the next frame. */
+export function rapidResets(count: number): Uint8Array {
+  return many(count, (at) => joined([request(idAt(at), "/wait"), reset(idAt(at))]));
+}
+
 function calm(rule: Http2Rule): Pick<Attack, "gets" | "rules"> {
   return { gets: [CALM_DOWN], rules: [rule] };
 }

@@ -9,7 +9,15 @@ import { type Http2Way, onHttp2Ways } from "../harness/http2_ways.ts";
 import { assertSlim, peakMemory } from "../harness/peak_memory.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
-import { type Attack, attack, ATTACKS, DEAF, drip, SLOW_ATTACKS } from "./http2_attacks.ts";
+import {
+  type Attack,
+  attack,
+  ATTACKS,
+  DEAF,
+  drip,
+  rapidResets,
+  SLOW_ATTACKS,
+} from "./http2_attacks.ts";
 
 const BIG = new Uint8Array(20_000_000);
 const QUICK = { "head-timeout": "1s", "body-timeout": "1s", "write-timeout": "1s" };
@@ -214,3 +222,31 @@ onHttp2Ways("bodies in frames of one byte take little memory while they wait", a
   await assertSlim(proxy, before);
   client.conn.close();
 });
+
+/** Connections, and requests of each that are taken back with the same write: fewer than are allowed at once. */
+const CONNECTIONS = 20;
+const TAKEN_BACK = 180;
+
+onHttp2Ways(
+  "requests of many connections that are taken back at once are no work for an upstream",
+  async (way) => {
+    let connections = 0;
+    await using upstream = await nodeUpstream((request, response) => {
+      if (request.url !== "/wait") response.end("well");
+    });
+    upstream.server.on("connection", () => connections++);
+    await using proxy = await startWebProxy({ primary: urlOf(upstream), flags: way.flags });
+    const attacking = Array.from({ length: CONNECTIONS }, async () => {
+      const client = await way.connect(proxy);
+      await client.send(rapidResets(TAKEN_BACK));
+      // Its own answer comes after all of that was taken.
+      await isServed(client, 2 * TAKEN_BACK + 1, proxy);
+      client.conn.close();
+    });
+    await Promise.all(attacking);
+    // Where a read ends between a request and its reset, a connection may be made for it.
+    assert(connections < CONNECTIONS * TAKEN_BACK / 4, `${connections} connections`);
+    assertEquals(proxy.events("http2.broken"), []);
+    assertEquals(await proxy.stop(), 0);
+  },
+);
