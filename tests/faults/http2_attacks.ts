@@ -3,7 +3,6 @@ import type { Http2Rule } from "../../src/base/http2_rules.ts";
 import { FLAG, FRAME, PREFACE } from "../../src/http2/frames.ts";
 import {
   block,
-  BlockReader,
   bytes,
   data,
   frame,
@@ -12,7 +11,6 @@ import {
   requestFields,
   WHOLE,
 } from "../../src/http2/testing/frames.ts";
-import type { Http2Client } from "../harness/http2_client.ts";
 
 /** One attack. */
 export interface Attack {
@@ -42,6 +40,7 @@ const continuation = (payload: Uint8Array, flags = 0, id = 1) =>
   frame(FRAME.continuation, flags, id, payload);
 const NOTHING = new Uint8Array(0);
 const HEAD = block(requestFields());
+const EXPECT = [["content-length", "9"], ["expect", "100-continue"]] as const;
 const WEB_SOCKET = [[":protocol", "websocket"], ...requestFields("CONNECT")] as const;
 /** Streams of one client, 1 for the first. */
 const idAt = (at: number) => at * 2 + 1;
@@ -295,6 +294,38 @@ export const SLOW_ATTACKS: Readonly<Record<string, Attack>> = {
     gets: [SERVED, "reset 1"],
     rules: ["slow_windows"],
   },
+  "an upload that waits for 100 Continue, and then never comes": {
+    sends: [
+      frame(FRAME.headers, FLAG.endHeaders, 1, block(requestFields("POST", "/", EXPECT))),
+      request(3, "/"),
+    ],
+    gets: [SERVED, "status 408"],
+  },
+  "a connection that is held after a malformed request": {
+    sends: [frame(FRAME.headers, WHOLE, 1), request(3, "/")],
+    gets: ["resetStream 1", SERVED, "goAway 0", "closed"],
+    rules: ["other"],
+  },
+  "a connection that is held after a head that is too large": {
+    sends: [frame(FRAME.headers, WHOLE, 1, BOMB)],
+    gets: ["status 431", "goAway 0", "closed"],
+    rules: ["head_size"],
+  },
+  "a connection that is held with DATA for a request that is over": {
+    sends: [upload(1), reset(1)],
+    drips: data(1, 0, FLAG.endStream),
+    gets: ["resetStream 5", "goAway 0"],
+    rules: ["other"],
+  },
+  "a connection that is held after a GOAWAY": {
+    sends: [frame(FRAME.goAway, 0, 0, new Uint8Array(8)), request(1, "/")],
+    gets: [SERVED, "goAway 0", "closed"],
+  },
+  "a connection that is held after a WebSocket that was refused": {
+    sends: [frame(FRAME.headers, FLAG.endHeaders, 1, block(WEB_SOCKET))],
+    drips: data(1, 1),
+    gets: [SERVED, "reset 1", "goAway 0"],
+  },
   "a connection that is only held": { sends: [], gets: ["goAway 0", "closed"] },
   "a connection that is held with PING": {
     sends: [],
@@ -303,73 +334,9 @@ export const SLOW_ATTACKS: Readonly<Record<string, Attack>> = {
   },
 };
 
-/** The time between two of `drips`, in milliseconds. */
-const DRIP_MS = 100;
-
 /** Asks for 20 large pages, and gives a window for all of them: for a client that reads nothing. */
 export const DEAF: Uint8Array = joined([
   setting(4, 0x7f, 255, 255, 255),
   window(0, 0x7f, 0, 0, 0),
   many(20, (at) => request(idAt(at), "/big")),
 ]);
-
-/** Attacks, and resolves with what came of it. */
-export async function attack(
-  client: Http2Client,
-  { sends, drips, gets }: Attack,
-): Promise<readonly string[]> {
-  // What it cannot send any more, the server has not needed.
-  const sending = client.send(...sends).catch(() => {});
-  const over = outcome(client, gets);
-  let isOver = false;
-  void over.finally(() => isOver = true);
-  await sending;
-  if (drips !== undefined) await drip(client, drips, () => isOver);
-  return await over;
-}
-
-/** Sends the same again and again until the connection or the attack has ended. */
-export async function drip(
-  client: Http2Client,
-  what: Uint8Array,
-  isOver: () => boolean = () => false,
-): Promise<void> {
-  try {
-    while (!isOver()) {
-      await client.send(what);
-      await new Promise((resolve) => setTimeout(resolve, DRIP_MS));
-    }
-  } catch {
-    // The server has ended the connection.
-  }
-}
-
-/** Reads until all of `gets` have come, in any order, or the connection has ended; everything that came. */
-async function outcome(client: Http2Client, gets: readonly string[]): Promise<readonly string[]> {
-  const blocks = new BlockReader();
-  const missing = new Set(gets);
-  const seen: string[] = [];
-  const tell = (what: string) => {
-    seen.push(what);
-    missing.delete(what);
-  };
-  while (missing.size > 0) {
-    const one = await client.next();
-    if (one === undefined) {
-      tell("closed");
-      break;
-    }
-    const { type, flags, stream, payload } = one;
-    if (type === "goAway") tell(`goAway ${payload[7]}`);
-    else if (type === "resetStream") {
-      tell(`resetStream ${payload[3]}`);
-      tell(`reset ${stream}`);
-    } else if (type === "headers") {
-      const status = /^:status: (\d+)/.exec(blocks.lines(payload)?.[0] ?? "")?.[1];
-      if (status !== undefined) tell(`status ${status}`);
-    }
-    const mayEnd = type === "headers" || type === "data";
-    if (mayEnd && (flags & FLAG.endStream) !== 0) tell(`ended ${stream}`);
-  }
-  return seen;
-}

@@ -9,15 +9,8 @@ import { type Http2Way, onHttp2Ways } from "../harness/http2_ways.ts";
 import { assertSlim, peakMemory } from "../harness/peak_memory.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
-import {
-  type Attack,
-  attack,
-  ATTACKS,
-  DEAF,
-  drip,
-  rapidResets,
-  SLOW_ATTACKS,
-} from "./http2_attacks.ts";
+import { attack, drip } from "./http2_attacking.ts";
+import { type Attack, ATTACKS, DEAF, rapidResets, SLOW_ATTACKS } from "./http2_attacks.ts";
 
 const BIG = new Uint8Array(20_000_000);
 const QUICK = { "head-timeout": "1s", "body-timeout": "1s", "write-timeout": "1s" };
