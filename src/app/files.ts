@@ -170,7 +170,9 @@ class FileCheck {
     const clientCa = (await this.#authorities("clientCa", service.clientCa))?.[0];
     const certificates: TlsFiles[] = [];
     for (const paths of await this.#pairs(service)) {
-      const pair = await this.#pair(paths, ["tlsCert", "tlsKey"]);
+      // The key of a folder, or of a file that holds both, was not named by an option of its own.
+      const isNamed = service.tlsKey?.includes(paths.keyPath) === true;
+      const pair = await this.#pair(paths, ["tlsCert", isNamed ? "tlsKey" : "tlsCert"]);
       if (pair !== undefined) certificates.push({ ...paths, ...pair });
     }
     if (certificates.length === 0) return undefined;

@@ -200,6 +200,9 @@ opensslScenario(
     const one = await certify(folder, authority, "one", ["one.test"]);
     const two = await certify(folder, authority, "two", ["two.test"]);
     await Deno.mkdir(folder.at("empty"));
+    await Deno.mkdir(folder.at("mixed"));
+    await Deno.copyFile(one.cert, folder.at("mixed/a.crt"));
+    await Deno.copyFile(two.key, folder.at("mixed/a.key"));
     const args = ["--primary", "http://127.0.0.1:1", "--listen", `127.0.0.1:${unusedPort()}`];
     const refusal = async (...more: string[]) => {
       const run = await runProxy([...args, ...more]);
@@ -217,6 +220,10 @@ opensslScenario(
     assertMatch(
       await refusal("--tls-cert", folder.at("empty")),
       /empty" as tls_cert: it holds no certificate with its key/,
+    );
+    assertMatch(
+      await refusal("--tls-cert", folder.at("mixed")),
+      /mixed\/a\.key" as tls_cert: it does not belong .*\(from flag --tls-cert\)$/,
     );
     const both = ["--tls-cert", one.cert, "--tls-key", one.key];
     assertMatch(
