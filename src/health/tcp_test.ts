@@ -7,6 +7,7 @@ import { linuxTryConnect } from "../net/linux/try_connect.ts";
 import { type TryConnect, tryConnectByDeno } from "../net/try_connect.ts";
 import { tcpProbe } from "./tcp.ts";
 import { PROBE_CONTEXT } from "../failover/testing/results.ts";
+import { untilRefused } from "../net/testing/refused.ts";
 
 type Ask = (address: Address, timeoutMs?: number) => Promise<ProbeResult>;
 
@@ -56,6 +57,7 @@ testWithBoth("a TCP probe passes on a unix socket", async (ask) => {
 testWithBoth("a TCP probe of a closed port is refused", async (ask) => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   listener.close();
+  await untilRefused(listener.addr.port);
   const result = await ask(local(listener));
   assertEquals(result, {
     passed: false,

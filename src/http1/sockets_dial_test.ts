@@ -6,6 +6,7 @@ import type { Conn } from "../net/conn.ts";
 import type { PlainDialOptions } from "../net/transport.ts";
 import { joined, onBoth, tcpListener, untilStill } from "./testing/both_transports.ts";
 import { assertNothingSent } from "../base/testing/faults.ts";
+import { untilRefused } from "../net/testing/refused.ts";
 
 const to = (port: number, more: Partial<PlainDialOptions> = {}): PlainDialOptions => ({
   hostname: "127.0.0.1",
@@ -43,6 +44,7 @@ onBoth("a refused connection is distinguished from all other failures", async (s
   const there = tcpListener();
   const { port } = there.addr;
   there.close();
+  await untilRefused(port);
   await assertNothingSent(sockets.dialer(to(port))(), "connectRefused");
 });
 

@@ -8,6 +8,7 @@ import { type Handler, Server } from "./server.ts";
 import { say, text } from "./testing/server_fixture.ts";
 import { onBoth, serve, untilStill } from "./testing/both_transports.ts";
 import { connectAndReset } from "../net/testing/resets.ts";
+import { untilRefused } from "../net/testing/refused.ts";
 
 /** Answers with the address of the client. */
 const who: Handler = async (exchange) => {
@@ -55,7 +56,7 @@ onBoth(
       port.close();
       port.close();
       await port.finished;
-      await assertRejects(() => Client.to(number), Deno.errors.ConnectionRefused);
+      await untilRefused(number);
       // A connection that exists is still served.
       assertEquals(await client.ask("/c"), "/c");
     }

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { realClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { tryConnectByDeno } from "./try_connect.ts";
+import { untilRefused } from "./testing/refused.ts";
 
 const LIMITS = { clock: realClock, timeoutMs: 10_000, signal: new AbortController().signal };
 
@@ -12,6 +13,7 @@ Deno.test("an address is tried by a connection that is closed at once", async ()
   using accepted = await listener.accept();
   assertEquals(await accepted.read(new Uint8Array(1)), null);
   listener.close();
+  await untilRefused(address.port);
   const outcome = await tryConnectByDeno(address, LIMITS);
   assert(outcome instanceof Fault && outcome.fault === "connectRefused");
   assertEquals(

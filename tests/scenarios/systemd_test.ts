@@ -72,7 +72,7 @@ if (isLinux) {
       using manager = new TestServiceManager();
       const listen = manager.listen("web");
       const admin = manager.listen("admin");
-      const args = webArgs(listen, { primary, flags: { ...QUIET, ...relay, admin } });
+      const args = webArgs(listen, { primary, flags: { ...relay, admin } });
       const start = () =>
         manager.start((under) => new WebProxy(args, {}, listen, undefined, under));
       const first = start();

@@ -2,12 +2,14 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { unusedPort } from "../../base/testing/ports.ts";
 import { fillQueue, RawListener } from "../../linux/testing/raw_socket.ts";
 import { bind, tryBind } from "./bind.ts";
+import { untilRefused } from "../testing/refused.ts";
 
 Deno.test("tryBind reports a port that is in use, and nothing for a free one", async () => {
   const port = unusedPort();
   const listener = Deno.listen({ hostname: "127.0.0.1", port });
   assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), "address in use");
   listener.close();
+  await untilRefused(port);
   assertEquals(await tryBind({ kind: "tcp", host: "127.0.0.1", port }), undefined);
 });
 

@@ -5,6 +5,7 @@ import { dial } from "./dial.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import { blackHoleUpstream } from "../../../tests/harness/upstream.ts";
 import { Resolver } from "../resolve.ts";
+import { untilRefused } from "../testing/refused.ts";
 
 const never = new AbortController().signal;
 
@@ -37,6 +38,7 @@ Deno.test("a dial returns a connection and leaves no timer", async () => {
 Deno.test("a dial to a closed port is refused", async () => {
   const { listener, address } = listen();
   listener.close();
+  await untilRefused(address.kind === "tcp" ? address.port : 0);
   assertEquals((await faultOf(address)).fault, "connectRefused");
 });
 

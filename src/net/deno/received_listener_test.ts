@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { closeDescriptors } from "../../linux/pass_descriptors.ts";
 import { leaveSocket } from "../testing/left_socket.ts";
 import { receivedListener } from "./received_listener.ts";
+import { untilRefused } from "../testing/refused.ts";
 
 const ignore = Deno.build.os !== "linux";
 
@@ -53,7 +54,7 @@ Deno.test({
     const third = listener.accept();
     listener.close();
     await assertRejects(() => third, Deno.errors.BadResource);
-    await assertRejects(() => Deno.connect({ hostname, port }), Deno.errors.ConnectionRefused);
+    await untilRefused(port, hostname);
     clients[1].close();
   },
 });

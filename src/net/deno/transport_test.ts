@@ -11,6 +11,7 @@ import { certificateFor } from "../testing/certificate.ts";
 import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
 import { assertNothingSent } from "../../base/testing/faults.ts";
+import { untilRefused } from "../testing/refused.ts";
 
 function listen(): { listener: Deno.TcpListener; port: number } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -28,6 +29,7 @@ const local = (port: number, more: Partial<DialOptions> = {}): DialOptions => ({
 Deno.test("a refused connection is a fault that proves that nothing was sent", async () => {
   const { listener, port } = listen();
   listener.close();
+  await untilRefused(port);
   await assertNothingSent(dialer(local(port))(), "connectRefused");
 });
 

@@ -6,6 +6,7 @@ import { EMFILE } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
 import { endpointName, FakeKernel } from "../../linux/testing/fake_kernel.ts";
 import { linuxTryConnect } from "./try_connect.ts";
+import { untilRefused } from "../testing/refused.ts";
 
 const ignore = Deno.build.os !== "linux";
 const never = new AbortController().signal;
@@ -41,6 +42,7 @@ Deno.test({
     using accepted = await listener.accept();
     assertEquals(await accepted.read(new Uint8Array(1)), null);
     listener.close();
+    await untilRefused(port);
     const refused = await tryConnect(at(port), limits);
     assertInstanceOf(refused, Fault);
     assertEquals(refused.fault, "connectRefused");

@@ -16,6 +16,7 @@ import {
   writeAll,
 } from "./relay_fixture.ts";
 import { unusedPort } from "../../base/testing/ports.ts";
+import { untilRefused } from "../../net/testing/refused.ts";
 
 export function ordersContract(name: string, make: MakeRelay): void {
   Deno.test(`${name}: the port is closed until the first open`, async () => {
@@ -93,7 +94,7 @@ export function ordersContract(name: string, make: MakeRelay): void {
 
     await fixture.relay.refuse();
     assert(await ended(waiting));
-    await assertRejects(() => Deno.connect({ port }), Deno.errors.ConnectionRefused);
+    await untilRefused(port);
     assertEquals(fixture.all("port.closed").length, 1);
     await fixture.counters("the client counts as lost", (c) => c.lost === 1 && c.held === 0);
     assertEquals(fixture.all("session.failed"), []); // it was turned away, and did not fail

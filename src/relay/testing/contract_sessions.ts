@@ -1,5 +1,5 @@
 /** The contract of sessions with bytes: how they end, by drain, by stop and by their peers. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { createServer } from "node:net";
 import { realClock, sleep } from "../../base/clock.ts";
 import {
@@ -17,6 +17,7 @@ import {
 } from "./relay_fixture.ts";
 import { unusedPort } from "../../base/testing/ports.ts";
 import { DRAIN } from "../../failover/testing/drain_order.ts";
+import { untilRefused } from "../../net/testing/refused.ts";
 
 /** A client with a session in which bytes have flowed. */
 async function joined(fixture: RelayFixture): Promise<Deno.Conn> {
@@ -197,7 +198,7 @@ function stopContract(name: string, make: MakeRelay): void {
     assert(await ended(waiting));
     assertEquals(fixture.all("session.failed"), []); // it was turned away, and did not fail
     await fixture.event("port.closed");
-    await assertRejects(() => Deno.connect({ port }), Deno.errors.ConnectionRefused);
+    await untilRefused(port);
     await writeAll(client, encode("bye"));
     await client.closeWrite();
     assertEquals(await readToEnd(client), "bye");

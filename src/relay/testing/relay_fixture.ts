@@ -11,6 +11,7 @@ import type { Doubt } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Resolver } from "../../net/resolve.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
+import { untilRefused } from "../../net/testing/refused.ts";
 
 /** Makes the engine under test. */
 export type MakeRelay = (
@@ -166,6 +167,8 @@ export class TestUpstream implements AsyncDisposable {
     this.#listener?.close();
     this.#listener = undefined;
     await this.#accepting;
+    const { address } = this.upstream;
+    if (address.kind === "tcp") await untilRefused(address.port, address.host);
   }
 
   reopen(): void {
