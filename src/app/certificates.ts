@@ -101,9 +101,16 @@ async function pairsIn(
   );
 }
 
+/** The text of a file. What is no regular file may never end, and is not read. Throws errors of the file system. */
+async function readPem(path: string, clock: Clock): Promise<string> {
+  const { isFile } = await inFileTime(Deno.stat(path), clock);
+  if (!isFile) throw new Error(`${path}: it is no regular file`);
+  return await inFileTime(Deno.readTextFile(path), clock);
+}
+
 /** The path itself if the file holds a private key as well. */
 async function ownKey(path: string, clock: Clock): Promise<string | undefined> {
-  const text = await inFileTime(Deno.readTextFile(path), clock).catch(() => "");
+  const text = await readPem(path, clock).catch(() => "");
   return /^-----BEGIN (\w+ )*PRIVATE KEY-----/m.test(text) ? path : undefined;
 }
 
@@ -116,14 +123,12 @@ async function readAll(
   const certificates: TlsFiles[] = [];
   for (const { certPath, keyPath } of await findPairs(paths, clock, inUse)) {
     const [cert, key] = await Promise.all(
-      [certPath, keyPath].map((path) => inFileTime(Deno.readTextFile(path), clock)),
+      [certPath, keyPath].map((path) => readPem(path, clock)),
     );
     certificates.push({ certPath, keyPath, cert: cert!, key: key! });
   }
   const { clientCa: path } = paths;
-  const clientCa = path === undefined
-    ? undefined
-    : await inFileTime(Deno.readTextFile(path), clock);
+  const clientCa = path === undefined ? undefined : await readPem(path, clock);
   return { certificates, clientCa };
 }
 

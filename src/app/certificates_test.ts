@@ -179,6 +179,24 @@ opensslTest(
     }),
 );
 
+if (Deno.build.os !== "windows") {
+  opensslTest(
+    "what never ends is not read, and is no certificate",
+    () =>
+      inTempFolder(async (folder) => {
+        await using authority = await Authority.make();
+        const pair = await authority.certify({ names: ["one.test"] });
+        await files(folder, { "one.crt": pair.cert, "one.key": pair.key });
+        const { watch, used } = await watchOf({ tlsCert: [folder] });
+        await Deno.symlink("/dev/zero", `${folder}/two.crt`);
+        assertEquals([await watch.reload(), used.length], [undefined, 0]);
+        await Deno.symlink("/dev/zero", `${folder}/two.key`);
+        assertEquals(await watch.reload(), `${folder}/two.crt: it is no regular file`);
+        watch[Symbol.dispose]();
+      }),
+  );
+}
+
 opensslTest(
   "other authorities for clients end the sessions that the old ones have let in",
   () =>
