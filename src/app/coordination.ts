@@ -13,6 +13,7 @@ import { resolver } from "../net/resolve.ts";
 import { quote } from "../config/kinds.ts";
 import type { ProcessConfig } from "../config/options.ts";
 import { yamlKeyOf } from "../config/rows.ts";
+import { pairObjections, whyNoAuthorities } from "./pem.ts";
 import { whyUnreadable } from "../config/unreadable.ts";
 
 /** How long one member of etcd may take for one answer, as a share of the lease. */
@@ -43,23 +44,33 @@ export type Coordinate = (
   publish: Publish,
 ) => ClusterCoordinator & AsyncDisposable;
 
-/** One error line for each file of the coordinator that cannot be read. */
+/** One error line for each file of the coordinator that cannot be used. */
 export async function checkCoordinatorFiles(
   config: ProcessConfig,
   clock: Clock = realClock,
 ): Promise<string[]> {
-  const lines = await Promise.all(FILE_KEYS.map(async (key) => {
-    const file = config[key];
-    if (file === undefined) return undefined;
+  const lines: string[] = [];
+  const error = (key: typeof FILE_KEYS[number], why: string) => {
+    const file = quote(config[key]!);
+    lines.push(`Cannot use ${file} as ${yamlKeyOf(key)}: ${why} (from ${config.origins[key]})`);
+  };
+  const texts: { [key in typeof FILE_KEYS[number]]?: string } = {};
+  for (const key of FILE_KEYS) {
+    if (config[key] === undefined) continue;
     try {
-      await readText(file, clock);
-      return undefined;
-    } catch (error) {
-      const why = error instanceof Unusable ? error.message : whyUnreadable(error);
-      return `Cannot use ${quote(file)} as ${yamlKeyOf(key)}: ${why} (from ${config.origins[key]})`;
+      texts[key] = await readText(config[key], clock);
+    } catch (cause) {
+      error(key, cause instanceof Unusable ? cause.message : whyUnreadable(cause));
     }
-  }));
-  return lines.filter((line) => line !== undefined);
+  }
+  const { coordinatorCa: ca, coordinatorCert: cert, coordinatorKey: key } = texts;
+  const why = ca === undefined ? undefined : whyNoAuthorities(ca);
+  if (why !== undefined) error("coordinatorCa", why);
+  if (cert === undefined || key === undefined) return lines;
+  for (const { part, why } of pairObjections({ cert, key }, config.coordinatorCert!)) {
+    error(part === "cert" ? "coordinatorCert" : "coordinatorKey", why);
+  }
+  return lines;
 }
 
 /**

@@ -3,6 +3,8 @@ import { configOf, errorsOf, warningsOf } from "../config/testing/config.ts";
 import { ManualClock } from "../base/clock.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { START } from "../failover/testing/states.ts";
+import { TempFolder } from "../base/testing/temp_folder.ts";
+import { certificateFor } from "../net/testing/certificate.ts";
 import { checkCoordinatorFiles, coordinationOf } from "./coordination.ts";
 
 const SERVICE = ["--hosts=a:1", "--port=1"];
@@ -55,6 +57,31 @@ Deno.test("a file of the coordinator that cannot be used is an error of one line
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("certificates of the coordinator that are none are errors of one line", async () => {
+  await using folder = await TempFolder.make();
+  const [one, other] = [await certificateFor("etcd"), await certificateFor("etcd")];
+  const file = (name: string, text: string) => folder.write(name, text);
+  const errors = async (files: Readonly<Record<string, string>>) => {
+    const flags = Object.entries(files).map(([name, path]) => `--coordinator-${name}=${path}`);
+    const { process } = configOf([...SERVICE, PLACE, ...flags]);
+    return (await checkCoordinatorFiles(process)).map((line) => line.replaceAll(folder.path, ""));
+  };
+  const [ca, junk] = [await file("ca", one.cert), await file("junk", "no PEM\n")];
+  const [cert, key] = [await file("cert", one.cert), await file("key", one.key)];
+  const foreign = await file("foreign", other.key);
+  assertEquals(await errors({ ca, cert, key }), []);
+  assertEquals(await errors({ ca: junk }), [
+    'Cannot use "/junk" as coordinator_ca: it holds no certificate (PEM) (from flag --coordinator-ca)',
+  ]);
+  assertEquals(await errors({ cert: junk, key: junk }), [
+    'Cannot use "/junk" as coordinator_cert: it holds no certificate (PEM) (from flag --coordinator-cert)',
+    'Cannot use "/junk" as coordinator_key: it holds no private key (PEM) (from flag --coordinator-key)',
+  ]);
+  assertEquals(await errors({ cert, key: foreign }), [
+    'Cannot use "/foreign" as coordinator_key: it does not belong to the certificate in "/cert" (from flag --coordinator-key)',
+  ]);
 });
 
 Deno.test("options of the coordinator that lack each other are errors, and warnings without it", () => {

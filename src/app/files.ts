@@ -21,6 +21,7 @@ import type { CertifiedKey } from "../net/transport.ts";
 import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { type CertificatePair, findPairs, PairError } from "./certificates.ts";
 import { checkAdminToken } from "./admin_token.ts";
+import { hasCertificate, NO_CERTIFICATE, pairObjections, whyNoAuthorities } from "./pem.ts";
 import { checkCoordinatorFiles } from "./coordination.ts";
 import { checkStateDir } from "./state_dir.ts";
 import { findCheck, findTriggers, type FoundPrograms } from "../hooks/find.ts";
@@ -127,7 +128,7 @@ class FileCheck {
     const { checkPasswordFile, checkCaFile } = this.#service;
     if (checkPasswordFile !== undefined) await this.#check("checkPasswordFile", checkPasswordFile);
     const pem = decoded(await this.#read("checkCaFile", checkCaFile));
-    if (pem !== undefined && !hasBlock(pem, "CERTIFICATE")) {
+    if (pem !== undefined && !hasCertificate(pem)) {
       this.#error("checkCaFile", checkCaFile!, NO_CERTIFICATE);
     }
   }
@@ -156,12 +157,8 @@ class FileCheck {
   async #authorities(key: Key, path: string | undefined): Promise<readonly string[] | undefined> {
     const pem = decoded(await this.#read(key, path));
     if (path === undefined || pem === undefined) return undefined;
-    // Deno accepts a text without certificates and then trusts no additional authority.
-    const why = hasBlock(pem, "CERTIFICATE") ? objection({ caCerts: [pem] }) : undefined;
-    if (!hasBlock(pem, "CERTIFICATE")) this.#error(key, path, NO_CERTIFICATE);
-    else if (why !== undefined) {
-      this.#error(key, path, `a certificate in it ${NO_USE}: ${why}`);
-    }
+    const why = whyNoAuthorities(pem);
+    if (why !== undefined) this.#error(key, path, why);
     return [pem];
   }
 
@@ -201,25 +198,9 @@ class FileCheck {
     const key = decoded(await this.#read(keyOption, keyPath));
     // `validate.ts` has refused one without the other.
     if (cert === undefined || key === undefined) return undefined;
-    const mayBeKey = hasBlock(key, "(\\w+ )?PRIVATE KEY");
-    if (!hasBlock(cert, "CERTIFICATE")) this.#error(certOption, certPath!, NO_CERTIFICATE);
-    if (hasBlock(key, "ENCRYPTED PRIVATE KEY") || key.includes("\nProc-Type: 4,ENCRYPTED")) {
-      this.#error(
-        keyOption,
-        keyPath!,
-        "it is encrypted, and there is nobody to ask for the passphrase",
-      );
-    } else if (!mayBeKey) this.#error(keyOption, keyPath!, "it holds no private key (PEM)");
-    else if (hasBlock(cert, "CERTIFICATE")) {
-      const why = objection({ cert, key });
-      if (why !== undefined) {
-        const [part, words] = whose(why, certPath!);
-        this.#error(
-          part === "cert" ? certOption : keyOption,
-          part === "cert" ? certPath! : keyPath!,
-          words,
-        );
-      }
+    for (const { part, why } of pairObjections({ cert, key }, certPath!)) {
+      if (part === "cert") this.#error(certOption, certPath!, why);
+      else this.#error(keyOption, keyPath!, why);
     }
     return { cert, key };
   }
@@ -280,39 +261,7 @@ const NO_HTTP: HttpFiles = {
   https: undefined,
   upstreamCertificate: undefined,
 };
-const NO_USE = "cannot be used";
-const NO_CERTIFICATE = "it holds no certificate (PEM)";
 
 function decoded(bytes: Uint8Array | undefined): string | undefined {
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
-}
-
-/** Whether a PEM text has a block of this label (RFC 7468). */
-function hasBlock(pem: string, label: string): boolean {
-  return new RegExp(`^-----BEGIN ${label}-----`, "m").test(pem);
-}
-
-/**
- * The error of Deno's TLS library for these certificates or this key; undefined if it accepts them. Opens
- * no socket.
- */
-function objection(
-  pem: Deno.CreateHttpClientOptions & Partial<Deno.TlsCertifiedKeyPem>,
-): string | undefined {
-  try {
-    Deno.createHttpClient(pem).close();
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-/** Whether an error of the library is about the certificate or its key, and the reason. */
-function whose(why: string, certPath: string): ["cert" | "key", string] {
-  if (/KeyMismatch/.test(why)) {
-    return ["key", `it does not belong to the certificate in ${quote(certPath)}`];
-  }
-  return /\bkey\b/i.test(why)
-    ? ["key", `its key ${NO_USE}: ${why}`]
-    : ["cert", `its certificate ${NO_USE}: ${why}`];
 }
