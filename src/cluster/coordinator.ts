@@ -111,7 +111,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     });
     this.#post = new OrderPost({
       ...{ etcd, clock, instance },
-      lease: () => this.#session.lease,
+      ...{ lease: () => this.#session.lease, isMember: () => this.#session.isMember },
       leads: () => this.#session.leads,
       carryOut: (...order) => this.#orders.carryOut(...order),
     });

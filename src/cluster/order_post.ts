@@ -24,6 +24,8 @@ export interface OrderPostPorts {
   readonly clock: Clock;
   readonly instance: string;
   lease(): string | undefined;
+  /** Whether the lease lasts for certain. */
+  isMember(): boolean;
   leads(): boolean;
   carryOut(
     order: OperatorOrder,
@@ -60,7 +62,7 @@ export class OrderPost {
     onOutcome: (outcome: OrderOutcome) => void,
   ): void {
     const { etcd, clock } = this.#ports;
-    const lease = this.#ports.lease();
+    const lease = this.#ports.isMember() ? this.#ports.lease() : undefined;
     if (lease === undefined || this.#passed.size >= PASSED_MAX) {
       const reason = lease === undefined
         ? "etcd cannot be reached, and no proxy can take an order for all"

@@ -37,6 +37,20 @@ Deno.test("an order is refused while etcd cannot be reached, and while too many 
   assertEquals(outcomes.map(({ is }) => is), ["refused"]);
 });
 
+Deno.test("an order is refused at once where a lease may have ended, and is not sent", async () => {
+  const members = new Members();
+  members.join("p1");
+  await members.pass(100);
+  const p2 = members.join("p2");
+  await members.pass(100);
+  members.cut.add("p2");
+  // Its lease may last a little longer, but not for certain.
+  await members.pass(8_000);
+  const outcomes: OrderOutcome[] = [];
+  p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+  assertEquals(outcomes.map(({ is }) => is), ["refused"]);
+});
+
 Deno.test("an order that was accepted fails when the proxy that carries it out is gone", async () => {
   const members = new Members();
   const p1 = members.join("p1");

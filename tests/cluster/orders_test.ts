@@ -69,14 +69,17 @@ orderTest("switchover and failback, given to a proxy that follows, count for all
   assertStringIncludes(String(error), "there is no upstream nobody:1");
 });
 
-orderTest("orders are refused or fail, and say why, while etcd is gone", async () => {
+orderTest("orders are refused at once, with the reason, while etcd is gone", async () => {
   await using cluster = await SmallCluster.start(2);
   const { second, etcd, members } = cluster;
   await etcd.members[0]!.kill();
   for (const { proxy } of members) await proxy.event("coordinator.lost");
   for (const { control } of members) {
-    const [status, { error }] = await control.order(`switchover?to=${second.name}&wait=true`);
-    assertEquals(status, 409);
-    assertMatch(String(error), /etcd/);
+    for (const what of [`switchover?to=${second.name}`, "pause", `drain?upstream=${second.name}`]) {
+      const join = what.includes("?") ? "&" : "?";
+      const [status, { outcome, error }] = await control.order(`${what}${join}wait=true`);
+      assertEquals([status, outcome], [409, "refused"]);
+      assertMatch(String(error), /etcd cannot be reached/);
+    }
   }
 });
