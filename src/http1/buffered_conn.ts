@@ -9,6 +9,7 @@ import { Fault, type FaultName } from "../base/fault.ts";
 import type { Conn, Reader, TryConn } from "../net/conn.ts";
 import { tlsDetail } from "../net/tls_failure.ts";
 import type { CoarseTimed, Deadlines } from "../net/deadlines.ts";
+import { withReadAhead } from "../net/read_ahead.ts";
 import type { MaybeDone } from "./maybe_done.ts";
 import { ReadBuffer } from "./read_buffer.ts";
 
@@ -268,6 +269,18 @@ export class BufferedConn implements Conn, Reader, CoarseTimed {
     } catch (error) {
       throw this.fail(new Fault(this.#options.faults.reset, tlsDetail(error), { cause: error }));
     }
+  }
+
+  /**
+   * For another user of the connection, who reads first what was read here and not used. Nothing may be pending. Its
+   * deadlines here end, and nothing is read here any more; `close` and `fail` still end it.
+   */
+  handOver(): Conn & Partial<TryConn> {
+    this.deadlines.delete(this);
+    const { input } = this;
+    const rest = input.take(input.length).slice();
+    this.rest();
+    return withReadAhead(this.#conn, rest);
   }
 
   /** As `TryConn.freeze`; -1 also if bytes were read that nobody has used. */

@@ -52,7 +52,7 @@ export async function servesHttp2(
   if (BEGINNING.some((byte, at) => bytes[start + at] !== byte)) return false;
   connection.isHandedOver = true;
   await http2.serve(
-    io,
+    io.handOver(),
     connection.peer,
     server.isWanted,
     connection.isOverLimit ? (onGone) => server.waitForPlace(connection, onGone) : undefined,

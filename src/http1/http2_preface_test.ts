@@ -11,6 +11,7 @@ const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 function fixture(hasHttp2: boolean, pair: MakePair) {
   const passed: string[] = [];
+  const [client, end] = pair();
   const http2 = {
     async serve(conn: Conn, peer: string, _: () => boolean, waitForPlace?: WaitForPlace) {
       const buffer = new Uint8Array(100);
@@ -20,6 +21,8 @@ function fixture(hasHttp2: boolean, pair: MakePair) {
         text += new TextDecoder().decode(buffer.subarray(0, count ?? 0));
       }
       passed.push(`${text} of ${peer} ${waitForPlace !== undefined}`);
+      // A connection through another one's buffers would need two of them, and a promise for each read.
+      assertEquals("readWith" in conn, "readWith" in end);
       await conn.write(new TextEncoder().encode("served"));
     },
   };
@@ -31,7 +34,6 @@ function fixture(hasHttp2: boolean, pair: MakePair) {
     },
     ...hasHttp2 ? { http2 } : {},
   });
-  const [client, end] = pair();
   return { client, passed, server, done: server.serve(end, "192.0.2.7") };
 }
 

@@ -86,7 +86,7 @@ export class Http2Connection {
   /** Streams whose requests have come and are not served yet. */
   readonly #new: Stream[] = [];
   readonly #waiting: Stream[] = [];
-  readonly #recentlyReset = new Int32Array(RESET_KEPT);
+  readonly #recentlyReset: number[] = [];
   #resets = 0;
   readonly #offsets: number[] = [];
   #hasSentBlock = false;

@@ -79,26 +79,28 @@ export function readUint31(bytes: Uint8Array, at: number): number {
   return readUint32(bytes, at) & 0x7fff_ffff;
 }
 
-/** What each writer has for small frames, in bytes. */
+/** For small frames, in bytes. Writers share their buffers: a connection that waits needs none, and a new one costs. */
 const SMALL_BYTES = 4 * 1024;
-/** For bodies, in bytes. Writers share these buffers, because a new one is filled with zeros first. */
+/** For bodies, in bytes. */
 const LARGE_BYTES = 128 * 1024;
-/** Unused large buffers that are kept. */
+/** Unused buffers that are kept of each size. */
+const SMALL_KEPT_MAX = 256;
 const LARGE_KEPT_MAX = 32;
+const smallFree: Bytes[] = [];
 const largeFree: Bytes[] = [];
+const NONE: Bytes = new Uint8Array(0);
 
 /** Frames that wait to be sent. */
 export class FrameWriter {
-  readonly #small: Bytes = new Uint8Array(SMALL_BYTES);
   /** The bytes written are at the beginning of these; replaced when they must grow. */
-  bytes: Bytes = this.#small;
+  bytes: Bytes = NONE;
   length = 0;
 
-  /** Starts again. Nothing may use its bytes any more: a large buffer goes to other writers. */
+  /** Starts again. Nothing may use its bytes any more: they go to other writers. */
   clear(): void {
     const { bytes } = this;
     this.length = 0;
-    this.bytes = this.#small;
+    this.bytes = NONE;
     giveBack(bytes);
   }
 
@@ -213,11 +215,13 @@ export class FrameWriter {
 }
 
 function giveBack(bytes: Bytes): void {
+  if (bytes.length === SMALL_BYTES && smallFree.length < SMALL_KEPT_MAX) smallFree.push(bytes);
   if (bytes.length === LARGE_BYTES && largeFree.length < LARGE_KEPT_MAX) largeFree.push(bytes);
 }
 
 /** A buffer that has room for `needed` bytes where one of `length` bytes has none. */
 function largerThan(length: number, needed: number): Bytes {
+  if (needed <= SMALL_BYTES) return smallFree.pop() ?? new Uint8Array(SMALL_BYTES);
   if (needed <= LARGE_BYTES) return largeFree.pop() ?? new Uint8Array(LARGE_BYTES);
   let size = Math.max(length, LARGE_BYTES) * 2;
   while (size < needed) size *= 2;

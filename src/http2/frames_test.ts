@@ -38,7 +38,7 @@ Deno.test("the buffer grows with its content, and is small again afterwards", ()
   const [frames] = framesOf(out.bytes.slice(0, out.length));
   assertEquals(frames.every((one) => one.payload.every((byte) => byte === 7)), true);
   out.clear();
-  assertEquals([out.length, out.bytes.length], [0, 4096]);
+  assertEquals([out.length, out.bytes.length], [0, 0]);
 });
 
 Deno.test("writers share large buffers one after another, and never at one time", () => {
@@ -54,6 +54,17 @@ Deno.test("writers share large buffers one after another, and never at one time"
   const three = new FrameWriter();
   three.data(1, payload, 0, payload.length, false);
   assertEquals(three.bytes === first, true);
+});
+
+Deno.test("a writer of small frames has a buffer only while there is something in it", () => {
+  const [one, two] = [new FrameWriter(), new FrameWriter()];
+  assertEquals([one.bytes.length, two.bytes.length], [0, 0]);
+  one.settingsAck();
+  const { bytes } = one;
+  assertEquals(bytes.length, 4096);
+  one.clear();
+  two.settingsAck();
+  assertEquals([one.bytes.length, two.bytes === bytes], [0, true]);
 });
 
 Deno.test("numbers of 32 and of 31 bits", () => {
