@@ -10,25 +10,14 @@ import { frame, opening, printed } from "../../src/http2/testing/frames.ts";
 import { FrameClient } from "../../src/http2/testing/server_fixture.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { onBothSockets } from "./both_sockets.ts";
-import {
-  close,
-  type GatewayFixture,
-  nodeUpstream,
-  rawUpstream,
-  readUntil,
-  sendText,
-} from "./gateway_fixture.ts";
+import { close, type GatewayFixture, rawUpstream, readUntil, sendText } from "./gateway_fixture.ts";
+import { HIDDEN, recording } from "./recording_upstream.ts";
+import { bytesOf } from "./story_client.ts";
 
 type FieldList = readonly (readonly [name: string, value: string])[];
 
-const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const LINES = ` HTTP/1.1\r\nHost: a\r\n\r\n${HIDDEN}`;
-
-/** The bytes of a text, one for each character. */
-function bytesOf(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
-}
 
 /** A header block; unlike that of our encoder it holds every byte as it is, capitals too. */
 function blockOf(list: FieldList): Uint8Array {
@@ -167,28 +156,6 @@ const REFUSED: readonly FieldList[] = [
   // Expectations that nobody knows.
   post([["expect", "200-ok"]]),
 ];
-
-/** An upstream that records each request that it has read to its end, and what it could not read. */
-async function recording() {
-  const seen: string[] = [];
-  const refused: string[] = [];
-  const up = await nodeUpstream((request, response) => {
-    let body = "";
-    request.on("data", (part) => body += part.toString("latin1"));
-    request.on("end", () => {
-      seen.push(`${request.method} ${request.url} ${body}`);
-      response.end("done");
-    });
-    request.on("error", () => {});
-  });
-  up.server.on("clientError", (error: Error & { code?: string }, socket) => {
-    // A request whose body is incomplete ends with its connection.
-    const isEnd = error.code === "HPE_INVALID_EOF_STATE" || error.code === "ECONNRESET";
-    if (!isEnd) refused.push(String(error.code));
-    socket.destroy();
-  });
-  return { seen, refused, port: up.port, [Symbol.asyncDispose]: () => up[Symbol.asyncDispose]() };
-}
 
 /**
  * Sends a request on stream 1 of a new connection, with a DATA frame for each of `bodies` and perhaps trailers, then

@@ -14,18 +14,12 @@ import {
   RESPONSES,
 } from "../../src/http1/testing/mutations.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
-import {
-  close,
-  type GatewayFixture,
-  nodeUpstream,
-  rawUpstream,
-  readUntil,
-  sendText,
-} from "./gateway_fixture.ts";
+import { close, type GatewayFixture, rawUpstream, readUntil, sendText } from "./gateway_fixture.ts";
+import { HIDDEN, recording } from "./recording_upstream.ts";
+import { bytesOf } from "./story_client.ts";
 import { onBothProtocols, onBothSockets } from "./both_sockets.ts";
 
 const POST = "POST /open HTTP/1.1\r\nHost: a\r\n";
-const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
 const CHUNKED = "Transfer-Encoding: chunked\r\n";
 
 /**
@@ -98,21 +92,6 @@ const BAD_CHUNKS: readonly string[] = [
   "0\r\n X: y\r\n\r\n",
 ];
 
-/** An upstream that records each request that it has read to its end. */
-async function recording() {
-  const seen: string[] = [];
-  const up = await nodeUpstream((request, response) => {
-    let body = "";
-    request.on("data", (part) => body += part.toString("latin1"));
-    request.on("end", () => {
-      seen.push(`${request.method} ${request.url} ${body}`);
-      response.end("done");
-    });
-    request.on("error", () => {});
-  });
-  return { seen, port: up.port, [Symbol.asyncDispose]: () => up[Symbol.asyncDispose]() };
-}
-
 /** Reads until the peer has finished or has cut the connection; one character for each byte. */
 async function hearUntilCut(conn: Deno.Conn): Promise<string> {
   const buffer = new Uint8Array(65_536);
@@ -135,10 +114,6 @@ async function send(fixture: GatewayFixture, text: string): Promise<string> {
   const answer = await withTestDeadline(JSON.stringify(text), hearUntilCut(conn));
   close(conn);
   return answer;
-}
-
-function bytesOf(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
 function statuses(answer: string): string[] {

@@ -1,4 +1,5 @@
-/** A client that writes to PostgreSQL until it is ended, and records the rows whose commit was acknowledged. */
+/** Clients of PostgreSQL: one that writes until it is ended and records which commits were acknowledged, and a query. */
+import { assertEquals } from "@std/assert";
 import { Child } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 
@@ -7,6 +8,19 @@ const ROWS_MAX = 1_000_000;
 /** Where psql connects, as the superuser. */
 export function urlOf(address: string): string {
   return `postgresql://postgres@${address}/postgres`;
+}
+
+/** The rows of a query on a connection of its own, which must succeed. */
+export async function query(address: string, sql: string): Promise<string[]> {
+  const [rows, complaints]: [string[], string[]] = [[], []];
+  await using psql = new Child("psql", {
+    args: ["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", urlOf(address), "-c", sql],
+    onOut: (line) => rows.push(line),
+    onErr: (line) => complaints.push(line),
+  });
+  const { code } = await withTestDeadline(sql, psql.ended);
+  assertEquals(code, 0, complaints.join("\n"));
+  return rows;
 }
 
 /** Inserts row after row through the proxy, with a new psql whenever the last one lost its server. */

@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
 import { Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
-import { urlOf } from "../harness/postgres_writer.ts";
+import { query } from "../harness/postgres_writer.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -66,18 +66,6 @@ async function acknowledged(folder: Folder, round: number): Promise<Map<number, 
     }
   }
   return counts;
-}
-
-async function query(address: string, sql: string): Promise<string[]> {
-  const [rows, complaints]: [string[], string[]] = [[], []];
-  await using psql = new Child("psql", {
-    args: ["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", urlOf(address), "-c", sql],
-    onOut: (line) => rows.push(line),
-    onErr: (line) => complaints.push(line),
-  });
-  const { code } = await withTestDeadline(sql, psql.ended);
-  assertEquals(code, 0, complaints.join("\n"));
-  return rows;
 }
 
 async function rowsAt(address: string): Promise<number> {

@@ -10,7 +10,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
 import { type Proxy, startProxy } from "../harness/proxy.ts";
 import { copyScripts } from "../harness/readme.ts";
-import { PostgresWriter, urlOf } from "../harness/postgres_writer.ts";
+import { PostgresWriter, query } from "../harness/postgres_writer.ts";
 import { scenario } from "../harness/scenario.ts";
 
 /** The number of rows that each writer must get acknowledged before the next step of the test. */
@@ -176,17 +176,4 @@ async function oldPrimaryIsNotTaken(proxy: Proxy, old: Postgres, current: Postgr
   assertEquals(round.reasons.map((each) => each.upstream), [old.name, current.name]);
   await current.start();
   await proxy.event("promotion.finished", { to: current.name }, round);
-}
-
-async function query(address: string, sql: string): Promise<string[]> {
-  const rows: string[] = [];
-  const complaints: string[] = [];
-  await using psql = new Child("psql", {
-    args: ["--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", urlOf(address), "-c", sql],
-    onOut: (line) => rows.push(line),
-    onErr: (line) => complaints.push(line),
-  });
-  const { code } = await withTestDeadline(sql, psql.ended);
-  assertEquals(code, 0, complaints.join("\n"));
-  return rows;
 }
