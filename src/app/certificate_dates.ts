@@ -63,9 +63,10 @@ function datesOf(file: DatedFile): Dates | undefined {
 
 function parsed(pem: string): { readonly dates: Dates; readonly isAuthority: boolean } | undefined {
   try {
-    const { validFrom, validTo, ca } = new X509Certificate(pem);
+    const { validFrom, validTo, ca, subject, issuer } = new X509Certificate(pem);
     const dates: Dates = [Date.parse(validFrom), Date.parse(validTo)];
-    return dates.some(Number.isNaN) ? undefined : { dates, isAuthority: ca };
+    // Old roots do not say that they are authorities.
+    return dates.some(Number.isNaN) ? undefined : { dates, isAuthority: ca || subject === issuer };
   } catch {
     return undefined;
   }

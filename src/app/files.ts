@@ -21,9 +21,16 @@ import type { CertifiedKey } from "../net/transport.ts";
 import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { type CertificatePair, findPairs, PairError } from "./certificates.ts";
 import { checkAdminToken } from "./admin_token.ts";
-import { hasCertificate, NO_CERTIFICATE, pairObjections, whyNoAuthorities } from "./pem.ts";
+import {
+  hasCertificate,
+  NO_CERTIFICATE,
+  type PairObjection,
+  pairObjections,
+  whyNoAuthorities,
+} from "./pem.ts";
 import { checkCoordinatorFiles } from "./coordination.ts";
 import { checkStateDir } from "./state_dir.ts";
+import { opensslReason } from "./threads.ts";
 import { findCheck, findTriggers, type FoundPrograms } from "../hooks/find.ts";
 
 /** The programs of one service that were found. */
@@ -198,11 +205,20 @@ class FileCheck {
     const key = decoded(await this.#read(keyOption, keyPath));
     // `validate.ts` has refused one without the other.
     if (cert === undefined || key === undefined) return undefined;
-    for (const { part, why } of pairObjections({ cert, key }, certPath!)) {
+    const openssl = await this.#openssl();
+    for (const { part, why } of pairObjections({ cert, key }, certPath!, openssl)) {
       if (part === "cert") this.#error(certOption, certPath!, why);
       else this.#error(keyOption, keyPath!, why);
     }
     return { cert, key };
+  }
+
+  /** What tries a pair, if OpenSSL will use it. */
+  async #openssl(): Promise<((pair: CertifiedKey) => PairObjection | undefined) | undefined> {
+    const service = this.#service;
+    if (service.mode !== "http" || service.relay === "stream") return undefined;
+    if (await opensslReason() !== undefined) return undefined;
+    return (await import("./openssl.ts")).pairObjection;
   }
 
   /** The bytes of a file; undefined after an error or without a path. */

@@ -1,9 +1,12 @@
 /** What the services need of the system's OpenSSL. Loaded only where TLS is configured. Part of the composition root. */
 import { rootCertificates } from "node:tls";
+import { PemError } from "../linux/pem.ts";
 import type { CertifiedKey } from "../linux/tls_context.ts";
+import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { hasSystemStore } from "../linux/system_store.ts";
 import { CertificateError, TlsServerContext } from "../linux/tls_server.ts";
 import type { HttpsSettings } from "../gateway/listen.ts";
+import type { PairObjection } from "./pem.ts";
 import { denoSockets } from "../net/deno/transport.ts";
 import { TlsContexts } from "../net/tls_contexts.ts";
 import { opensslDialer } from "../net/tls_over_conn.ts";
@@ -53,6 +56,19 @@ export function certificatesObjection(
     if (!(error instanceof CertificateError)) throw error;
     const { index, message } = error;
     return index === undefined ? `client_ca: ${message}` : `${tried[index]!.certPath}: ${message}`;
+  }
+}
+
+/** Which part of a pair cannot be used by OpenSSL, and why, for a person; undefined if it can. */
+export function pairObjection(pair: CertifiedKey): PairObjection | undefined {
+  const settings = { certificates: [pair], protocols: [], ticketKeys: newTicketKeys() };
+  try {
+    new TlsServerContext(settings)[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    const { cause, message: why } = error;
+    return { part: cause instanceof PemError && cause.part === "key" ? "key" : "cert", why };
   }
 }
 

@@ -4,7 +4,7 @@ import { Authority } from "../linux/testing/authority.ts";
 import { hasSystemStore } from "../linux/system_store.ts";
 import { opensslTest } from "../linux/testing/tls_pair.ts";
 import { newTicketKeys } from "../linux/ticket_keys.ts";
-import { certificatesObjection, dialTlsOf, opensslSockets } from "./openssl.ts";
+import { certificatesObjection, dialTlsOf, opensslSockets, pairObjection } from "./openssl.ts";
 
 opensslTest(
   "upstreams are verified by the system's authorities, or by those of Deno where it has none",
@@ -67,4 +67,19 @@ opensslTest("checks dial over the same TLS as the data plane", async () => {
   assertEquals(new TextDecoder().decode(buffer.subarray(0, count)).split(" ")[1], "200");
   conn.close();
   await sockets.close();
+});
+
+opensslTest("of a pair the part is named that cannot be used", async () => {
+  await using authority = await Authority.make();
+  const [one, other, another] = [
+    await authority.certify({ names: ["a.test"] }),
+    await authority.certify({ names: ["b.test"] }),
+    await authority.certify({ names: ["c.test"], rsa: true }),
+  ];
+  assertEquals(pairObjection(one), undefined);
+  const mixed = { part: "key", why: "it does not belong to the certificate" } as const;
+  assertEquals(pairObjection({ ...one, key: other.key }), mixed);
+  // The key of another kind.
+  assertEquals(pairObjection({ ...one, key: another.key }), mixed);
+  assertEquals(pairObjection({ ...one, cert: "junk" })?.part, "cert");
 });

@@ -1,4 +1,4 @@
-/** Why certificates and private keys (PEM, RFC 7468) cannot be used, for a person. Pure: no socket is opened. */
+/** Why certificates and private keys (PEM, RFC 7468) cannot be used, for a person. No socket is opened. */
 import { quote } from "../config/kinds.ts";
 
 /** What is wrong with one part of a pair. */
@@ -8,6 +8,7 @@ export interface PairObjection {
 }
 
 const NO_USE = "cannot be used";
+const MISMATCH = "it does not belong to the certificate";
 /** What is said of a text without a certificate. */
 export const NO_CERTIFICATE = "it holds no certificate (PEM)";
 
@@ -19,10 +20,19 @@ export function whyNoAuthorities(pem: string): string | undefined {
   return why === undefined ? undefined : `a certificate in it ${NO_USE}: ${why}`;
 }
 
-/** What is wrong with a certificate chain and its key. `certPath` is where the chain was read, for the reason. */
+interface Pair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/**
+ * What is wrong with a certificate chain and its key. `certPath` is where the chain was read, for the reason. `openssl`
+ * tries the pair if OpenSSL will use it; without it Deno's TLS tries it.
+ */
 export function pairObjections(
-  { cert, key }: { readonly cert: string; readonly key: string },
+  { cert, key }: Pair,
   certPath: string,
+  openssl?: (pair: Pair) => PairObjection | undefined,
 ): PairObjection[] {
   const found: PairObjection[] = [];
   const isCert = hasCertificate(cert);
@@ -33,8 +43,8 @@ export function pairObjections(
   } else if (!hasBlock(key, "(\\w+ )?PRIVATE KEY")) {
     found.push({ part: "key", why: "it holds no private key (PEM)" });
   } else if (isCert) {
-    const why = objection({ cert, key });
-    if (why !== undefined) found.push(whose(why, certPath));
+    const one = openssl === undefined ? ofDeno({ cert, key }) : openssl({ cert, key });
+    if (one !== undefined) found.push(inWords(one, certPath));
   }
   return found;
 }
@@ -61,12 +71,16 @@ function objection(
   }
 }
 
-/** Whether an error of the library is about the certificate or its key, and the reason. */
-function whose(why: string, certPath: string): PairObjection {
-  if (/KeyMismatch/.test(why)) {
-    return { part: "key", why: `it does not belong to the certificate in ${quote(certPath)}` };
-  }
-  return /\bkey\b/i.test(why)
-    ? { part: "key", why: `its key ${NO_USE}: ${why}` }
-    : { part: "cert", why: `its certificate ${NO_USE}: ${why}` };
+/** What Deno's TLS library has against a pair. */
+function ofDeno(pair: Pair): PairObjection | undefined {
+  const why = objection(pair);
+  if (why === undefined) return undefined;
+  if (/KeyMismatch/.test(why)) return { part: "key", why: MISMATCH };
+  return { part: /\bkey\b/i.test(why) ? "key" : "cert", why };
+}
+
+function inWords({ part, why }: PairObjection, certPath: string): PairObjection {
+  if (why === MISMATCH) return { part, why: `${why} in ${quote(certPath)}` };
+  if (/^a certificate in it/.test(why)) return { part, why };
+  return { part, why: `its ${part === "cert" ? "certificate" : "key"} ${NO_USE}: ${why}` };
 }

@@ -106,7 +106,11 @@ async function kindOf(config: ServiceConfig): Promise<string | undefined> {
  * is loaded only for a service that needs it.
  */
 export async function tlsReasonOf(config: HttpConfig): Promise<string | undefined> {
-  if (!speaksTls(config)) return undefined;
+  return speaksTls(config) ? await opensslReason() : undefined;
+}
+
+/** Why the system's OpenSSL cannot be used; undefined if it can. */
+export async function opensslReason(): Promise<string | undefined> {
   return (await import("../linux/tls_unsupported_reason.ts")).tlsUnsupportedReason();
 }
 

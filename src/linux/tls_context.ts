@@ -136,7 +136,9 @@ function useKey(openSsl: OpenSsl, context: Pointer, pem: string): void {
   crypto.EVP_PKEY_free(key);
   const why = takeReason(openSsl);
   if (isUsed) return;
-  const words = /mismatch/.test(why) ? "it does not belong to the certificate" : why;
+  // The second is said of a key of another kind.
+  const isOther = /mismatch|no certificate assigned/.test(why);
+  const words = isOther ? "it does not belong to the certificate" : why;
   throw new PemError("key", words);
 }
 

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { Authority } from "../../src/linux/testing/authority.ts";
 import { tlsTest } from "../gateway/certificate.ts";
+import { Folder } from "../harness/folder.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -156,3 +157,21 @@ tlsTest(
   },
   ["splice"],
 );
+
+tlsTest("OpenSSL serves what Deno's TLS would refuse, such as a key for RSA-PSS", async () => {
+  await using primary = await WebUpstream.start("primary");
+  await using folder = await Folder.make();
+  const [cert, key] = [folder.at("pss.crt"), folder.at("pss.key")];
+  const made = await new Deno.Command("openssl", {
+    args: [
+      ...["req", "-x509", "-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048", "-nodes"],
+      ...["-subj", "/CN=localhost", "-keyout", key, "-out", cert],
+    ],
+  }).output();
+  assert(made.success);
+  await using proxy = await startWebProxy({ primary, flags: { "tls-cert": cert, "tls-key": key } });
+  const args = ["-sSk", `https://${proxy.address}/`];
+  const { stdout } = await new Deno.Command("curl", { args }).output();
+  assertEquals(new TextDecoder().decode(stdout), "primary");
+  assertEquals(await proxy.stop(), 0);
+}, ["splice"]);
