@@ -87,9 +87,11 @@ testWithPrograms(
     await using proxy = await startProxy({ upstreams: [first, second], flags, under });
     await proxy.event("lead.taken");
     for (const index of silent.keys()) await names.unanswered(`etcd${index}.test`);
+    await proxy.event("promotion.finished", { to: first.name });
     await first.kill();
+    await proxy.event("promotion.finished", { from: first.name, to: second.name });
     assertEquals(await proxy.ask(), "second");
-    assertEquals(await folder.read("runs"), "start\nfailover\n");
+    await folder.reads("runs", (text) => text === "start\nfailover\n");
     await etcd.members[0]!.kill();
     const { reason } = await proxy.event("coordinator.lost");
     assertMatch(reason, /etcd0\.test:2379: no (answer|address of etcd0\.test) in time/);

@@ -5,6 +5,7 @@ import { withTestDeadline } from "../harness/test_deadline.ts";
 import { runProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
+import { untilCounted } from "../harness/metrics.ts";
 import { ERROR, FLAG, FRAME } from "../../src/http2/frames.ts";
 import { block, frame, requestFields } from "../../src/http2/testing/frames.ts";
 import {
@@ -65,10 +66,9 @@ scenario(
     assertEquals(http2.goAway?.code, ERROR.enhanceYourCalm);
     await proxy.event("request.refused", { status: 408, client: "127.0.0.1" });
     await proxy.event("http2.broken", { rule: "slow_head" });
-    const metrics = (await proxy.get("/__failover/metrics")).text;
-    assertMatch(metrics, /\nfailover_requests_refused_total\{service="http"\} 1\n/);
-    assertMatch(
-      metrics,
+    await untilCounted(
+      async () => (await proxy.get("/__failover/metrics")).text,
+      /\nfailover_requests_refused_total\{service="http"\} 1\n/,
       /\nfailover_http2_rules_broken_total\{service="http",rule="slow_head"\} 1\n/,
     );
     for (const { conn } of [plain, http2]) conn.close();

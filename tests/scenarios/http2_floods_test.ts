@@ -8,6 +8,7 @@ import { flood, http2Client } from "../harness/http2_client.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { untilCounted } from "../harness/metrics.ts";
 
 const portOf = ({ address }: WebProxy) => Number(address.split(":")[1]);
 const CANCEL = bytes(0, 0, 0, 8);
@@ -55,11 +56,12 @@ tlsTest(
     await kept.get(1);
     assertEquals((await kept.response()).body, "primary");
     kept.conn.close();
-    const scrape = await (await fetch(`http://${admin}/__failover/metrics`)).text();
-    for (const rule of Object.keys(FLOODS)) {
-      const line = `failover_http2_rules_broken_total{service="http",rule="${rule}"} 1`;
-      assert(scrape.split("\n").includes(line), `${line}\n${scrape}`);
-    }
+    await untilCounted(
+      async () => await (await fetch(`http://${admin}/__failover/metrics`)).text(),
+      ...Object.keys(FLOODS).map((rule) =>
+        new RegExp(`^failover_http2_rules_broken_total{service="http",rule="${rule}"} 1$`, "m")
+      ),
+    );
     assertEquals([proxy.events("proxy.faulted"), proxy.events("request.refused")], [[], []]);
     assertEquals(await proxy.stop(), 0);
   },

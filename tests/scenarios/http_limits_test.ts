@@ -5,6 +5,7 @@ import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { untilCounted } from "../harness/metrics.ts";
 
 const encoder = new TextEncoder();
 
@@ -32,8 +33,10 @@ for (const relay of ENGINES) {
       assertMatch(await said(proxy.address, large), /^HTTP\/1.1 431 /);
       await proxy.event("request.refused", { status: 431, client: "127.0.0.1" });
       assertEquals(proxy.events("request.refused", { status: 400 }).length, 1);
-      const metrics = (await proxy.get("/__failover/metrics")).text;
-      assertStringIncludes(metrics, 'failover_requests_refused_total{service="http"} 4\n');
+      const metrics = await untilCounted(
+        async () => (await proxy.get("/__failover/metrics")).text,
+        /^failover_requests_refused_total\{service="http"\} 4$/m,
+      );
       assertStringIncludes(metrics, 'failover_exchanges_faulted_total{service="http"} 0\n');
     },
   );

@@ -263,7 +263,9 @@ testWithPrograms(
     const upstream = { name: `127.0.0.1:${tlsPort}` };
     await server.command("config", "set", "tls-port", String(tlsPort));
     const roleWith = async (flags: Flags) => {
-      await using proxy = spawnProxy({ upstreams: [upstream], flags: { ...REDIS, ...flags } });
+      // A handshake may take long on a busy machine.
+      const all = { ...REDIS, "check-timeout": "20s", ...flags };
+      await using proxy = spawnProxy({ upstreams: [upstream], flags: all });
       await proxy.line(/"event":"(server\.role(Changed|Unknown)|selection\.failed)"/);
       return proxy.events("server.roleChanged")[0]?.role ?? "none";
     };

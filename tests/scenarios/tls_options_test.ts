@@ -7,6 +7,7 @@ import { runProxy } from "../harness/proxy.ts";
 import { tlsTest } from "../gateway/certificate.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { untilCounted } from "../harness/metrics.ts";
 
 const portOf = (proxy: WebProxy) => Number(proxy.address.split(":")[1]);
 
@@ -113,15 +114,13 @@ opensslScenario(
     await proxy.event("handshake.failed", { message: /peer did not return a certificate/ });
     await proxy.event("handshake.failed", { message: /certificate has expired/ });
     assertEquals(await ask(client), "primary");
-    const metrics = await curl(proxy, "one.test", ca, "--cert", client.cert, "--key", client.key)
-      .then(() =>
-        output("curl", [
-          ...["-sS", "--cacert", ca, "--cert", client.cert, "--key", client.key],
-          ...["--connect-to", `one.test:${portOf(proxy)}:${proxy.address}`],
-          `https://one.test:${portOf(proxy)}/__failover/metrics`,
-        ])
-      );
-    assertMatch(metrics, /failover_tls_handshakes_failed_total\{[^}]*\} 3\b/);
+    const scrape = () =>
+      output("curl", [
+        ...["-sS", "--cacert", ca, "--cert", client.cert, "--key", client.key],
+        ...["--connect-to", `one.test:${portOf(proxy)}:${proxy.address}`],
+        `https://one.test:${portOf(proxy)}/__failover/metrics`,
+      ]);
+    await untilCounted(scrape, /failover_tls_handshakes_failed_total\{[^}]*\} 3\b/);
   },
 );
 
