@@ -108,10 +108,12 @@ export class StreamExchange implements StreamOwner {
     this.write1xx(100, "Continue").catch(() => {});
   }
 
-  /** Sends an interim response (100, 102, 103). Rejects with a Fault. */
+  /** Sends an interim response (100, 102, 103), unless it is a hint for a client that does not read. Rejects with a Fault. */
   write1xx(status: number, reason: string, fill?: (head: HeadWriter) => void): Promise<void> {
     if (status === 100) this.#sent100 = true;
     if (this.#started) return Promise.resolve();
+    // Windows do not limit heads, so an upstream could have us hold many hints for a client that does not read.
+    if (status !== 100 && this.#stream.connection.isBackedUp) return Promise.resolve();
     // Not `#out`, in which the final head may be half written.
     const out = new HeadWriter();
     try {

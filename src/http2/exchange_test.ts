@@ -25,6 +25,24 @@ onConns("interim responses come before the final one", async (pair) => {
   });
 });
 
+onConns("hints for a client that does not read are dropped, and not kept for it", async (pair) => {
+  const { connect, server } = http2Fixture(async (exchange) => {
+    const link = "x".repeat(15_000);
+    for (let hints = 0; hints < 32; hints++) {
+      await exchange.write1xx(103, "Early Hints", (out) => out.line("Link", link));
+    }
+    exchange.respond(204, "No Content");
+    await exchange.send(null);
+  }, pair);
+  const { client } = await connect(1_000);
+  await client.get(1);
+  const { lines, end } = await client.response();
+  const hints = lines.filter((line) => line === ":status: 103").length;
+  assertEquals([lines.at(-1), end], [":status: 204", "end"]);
+  // About 64 KB may wait.
+  assertEquals([hints > 0, hints < 10, server.connections], [true, true, 1]);
+});
+
 onConns("100 Continue is sent when somebody waits for the body, and once", async (pair) => {
   const { connect } = http2Fixture(async (exchange) => {
     let size = 0;
