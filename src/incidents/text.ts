@@ -3,10 +3,28 @@ import { formatDuration } from "../base/duration.ts";
 import { isChange } from "./change.ts";
 import { type IncidentRecord, type Moment, MOMENT_WORDS, MOMENTS } from "./record.ts";
 
-/** One line for each incident: time, id and what it was. */
+/**
+ * One line for each incident: time, id, what it was, and whether the service had another version or other options at
+ * the incident before it, as after a restart.
+ */
 export function incidentLines(records: readonly IncidentRecord[]): string {
   if (records.length === 0) return "no incident is remembered";
-  return records.map((each) => `${each.began}  ${each.id}  ${sentenceOfIncident(each)}`).join("\n");
+  const last = new Map<string, IncidentRecord>();
+  return records.map((each) => {
+    const line = `${each.began}  ${each.id}  ${sentenceOfIncident(each)}`;
+    if (isChange(each)) return line;
+    const before = last.get(each.service);
+    last.set(each.service, each);
+    return line + (before === undefined ? "" : differencesFrom(before, each));
+  }).join("\n");
+}
+
+function differencesFrom(before: IncidentRecord, { version, config_hash }: IncidentRecord): string {
+  const found = [
+    ...before.version === version ? [] : [`version ${before.version} → ${version}`],
+    ...before.config_hash === config_hash ? [] : ["other options"],
+  ];
+  return found.length === 0 ? "" : ` (since the one before: ${found.join(", ")})`;
 }
 
 /** What an incident or a change was, in one sentence. */

@@ -73,3 +73,21 @@ Deno.test("a list has one line for each incident, or says that there is none", (
   assertEquals(incidentLines([record(), record()]).split("\n").length, 2);
   assertEquals(incidentLines([]), "no incident is remembered");
 });
+
+Deno.test("a list says where the version or the options of a service are others than before", () => {
+  const other = { version: "1.3.0", config_hash: "decaf" };
+  const lines = incidentLines([
+    record(),
+    record({ service: "web", ...other }),
+    record({ kind: "reload", service: "", config_hash: "" }),
+    record({ kind: "start", ...other }),
+    record(other),
+    record({ ...other, config_hash: "c0ffee" }),
+  ]).split("\n").map((line) => /\(since .*/.exec(line)?.[0]);
+  assertEquals(lines, [
+    ...[undefined, undefined, undefined],
+    "(since the one before: version 1.2.3 → 1.3.0, other options)",
+    undefined,
+    "(since the one before: other options)",
+  ]);
+});

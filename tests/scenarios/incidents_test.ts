@@ -1,5 +1,6 @@
 /** The incident records of the real proxy: their moments, and the outcome for clients. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 import type { IncidentRecord } from "../../src/incidents/record.ts";
 import { runCommand } from "../harness/command.ts";
 import { Control } from "../harness/control.ts";
@@ -152,3 +153,22 @@ for (const relay of isLinux ? ENGINES : []) {
     );
   });
 }
+
+scenario("history says that a restart came with other options", async (relay) => {
+  await using control = await Control.make();
+  await using folder = await Folder.make();
+  await using primary = await startUpstream({ says: "primary" });
+  const bind = `127.0.0.1:${unusedPort()}`;
+  const run = async (hold: string) => {
+    const flags = { ...relay, control: control.path, "state-dir": folder.at("state"), hold };
+    await using proxy = await startProxy({ upstreams: [primary], flags, bind });
+    assertEquals(await proxy.ask(), "primary");
+    await lastIncident(control, ({ outcome }) => outcome === "served");
+    const { out } = await runCommand(["history", "--control", control.path]);
+    assertEquals(await proxy.stop(), 0);
+    return out.split("\n").map((line) => /\(since .*/.exec(line)?.[0]);
+  };
+  assertEquals(await run("1s"), [undefined]);
+  assertEquals(await run("1s"), [undefined, undefined]);
+  assertEquals(await run("2s"), [undefined, undefined, "(since the one before: other options)"]);
+});
