@@ -48,6 +48,7 @@ export const LIBSSL = {
   SSL_write: { parameters: ["pointer", "buffer", "i32"], result: "i32" }, // SSL*, const void*, int
   SSL_shutdown: { parameters: ["pointer"], result: "i32" }, // SSL*
   SSL_get_error: { parameters: ["pointer", "i32"], result: "i32" }, // const SSL*, int
+  SSL_get_state: { parameters: ["pointer"], result: "i32" }, // const SSL*
   SSL_get_verify_result: { parameters: ["pointer"], result: "i64" }, // const SSL*
   SSL_get0_param: { parameters: ["pointer"], result: "pointer" }, // SSL*
   SSL_get_servername: { parameters: ["pointer", "i32"], result: "pointer" }, // const SSL*, int type

@@ -19,6 +19,8 @@ const ERROR_ZERO_RETURN = 6;
 /** X509_V_OK, and one that says as little (SSL_get_verify_result(3)). */
 const VERIFIED = 0n;
 
+/** SSL_get_state(3): TLS_ST_BEFORE, and TLS_ST_SR_CLNT_HELLO while a part of the first message is there. */
+const BEFORE_FIRST_MESSAGE: ReadonlySet<number> = new Set([0, 20]);
 /** What a read of an empty buffer returns (BIO_s_mem(3)): 0 is the end, and by default there may be more. */
 const CTRL_SET_MEM_EOF_RETURN = 130;
 /**
@@ -98,9 +100,10 @@ export class TlsSession {
     return this.#ssl;
   }
 
-  /** True once the peer has sent something. */
+  /** Of a server: true once its peer has sent the whole first message of the handshake, or something else. */
   get hasBegun(): boolean {
-    return this.#ssl === null || !this.#isShaking || this.#withoutData > 0;
+    if (this.#ssl === null || !this.#isShaking || this.#isBroken) return true;
+    return !BEFORE_FIRST_MESSAGE.has(this.#owner.openSsl.ssl.SSL_get_state(this.#ssl));
   }
 
   /** Makes a step of the handshake: 0 when it is over, `-EAGAIN` when it waits for the peer, or `-EPROTO`. */

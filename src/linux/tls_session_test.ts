@@ -121,11 +121,18 @@ opensslTest(
       const client = clients.inMemory(PEER);
       client.handshake();
       carry(client, cut, 20);
-      assertEquals(cut.handshake(), -EAGAIN);
+      assertEquals([cut.handshake(), cut.hasBegun], [-EAGAIN, false]);
       cut.feedEnd();
       assertEquals([cut.handshake(), cut.why], [-EPROTO, "the peer ended the connection"]);
       cut.free();
       client.free();
+      const whole = servers.inMemory();
+      const another = clients.inMemory(PEER);
+      another.handshake();
+      carry(another, whole);
+      assertEquals([whole.handshake(), whole.hasBegun], [-EAGAIN, true]);
+      whole.free();
+      another.free();
     }),
 );
 
