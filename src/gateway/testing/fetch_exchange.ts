@@ -1,7 +1,7 @@
 /**
- * An exchange made of a `Request` and a `Response`, so that HTTP/2 requests from `Deno.serve` go to the same
- * forwarder. The request is printed as an HTTP/1.1 head and parsed again, so that the same strict rules apply.
- * `Deno.serve` has no interim responses, no trailers and no upgrades, so they are missing here.
+ * An exchange made of a `Request` and a `Response`: by it tests ask the app of a gateway without a socket. The
+ * request is printed as an HTTP/1.1 head and parsed again, so that the same strict rules apply. A `Response` has no
+ * interim responses, no trailers and no upgrades, so they are missing here.
  */
 import { inTime, settlesWithin } from "../../base/deadline.ts";
 import { Fault } from "../../base/fault.ts";
@@ -24,7 +24,7 @@ const LEFT_OUT = new Set([
   "te",
 ]);
 
-/** One request of `Deno.serve`, as the forwarder sees an exchange. */
+/** One request, as the forwarder sees an exchange. */
 export class FetchExchange implements Client {
   readonly head: RequestHead;
   readonly body: Client["body"];
@@ -33,7 +33,7 @@ export class FetchExchange implements Client {
   readonly protocol = "HTTP/2.0";
   /** The body of the response, or its length. */
   #sending: BodySource | number = 0;
-  /** The response for `Deno.serve`. Resolves when `send` begins; rejects if it is aborted before. */
+  /** The response. Resolves when `send` begins; rejects if it is aborted before. */
   readonly response: Promise<Response>;
   readonly #response = Promise.withResolvers<Response>();
   readonly #out = new HeadWriter();
@@ -114,7 +114,7 @@ export class FetchExchange implements Client {
     if (this.#gone !== undefined) callback?.(this.#gone);
   }
 
-  /** Does nothing: `Deno.serve` has no interim responses. */
+  /** Does nothing: a `Response` has no interim responses. */
   async write1xx(): Promise<void> {}
 
   respond(status: number, reason: string): HeadWriter {
@@ -125,7 +125,7 @@ export class FetchExchange implements Client {
     return this.#out;
   }
 
-  /** `Deno.serve` adds the `Date`. */
+  /** Without a `Date`, which tests do not compare. */
   answer(status: number, reason: string): HeadWriter {
     return this.respond(status, reason);
   }
@@ -228,7 +228,7 @@ function headOf(request: Request, headBytesMax: number): RequestHead {
   return head;
 }
 
-/** `Deno.serve` gives each request but GET and HEAD a stream, whether or not it has a body. */
+/** A `Request` may have a stream whether or not anything comes in it. */
 async function bodyOf(
   request: Request,
   deadlines: Deadlines,
@@ -304,7 +304,7 @@ class FetchBody implements BodySource {
     }
   }
 
-  /** Skips empty parts, which `Deno.serve` gives where there is no body. */
+  /** Skips empty parts. */
   async #next(): Promise<Uint8Array | undefined> {
     for (;;) {
       const part = await this.#reader.read();
