@@ -225,8 +225,8 @@ export class Http2Connection {
   }
 
   /** Ends a stream whose head is malformed, before it has begun. */
-  malformed(id: number): void {
-    const words = "malformed head of a request";
+  malformed(id: number, why: string): void {
+    const words = `malformed head of a request: ${why}`;
     this.#owner.malformed(new Fault("badRequest", words));
     this.breakStream(id, ERROR.protocolError, words);
   }

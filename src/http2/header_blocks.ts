@@ -139,7 +139,9 @@ export class HeaderBlocks {
       head.semantics.length > 0;
     if (head === MALFORMED || lacksBody) {
       fields.out.release();
-      return connection.malformed(id);
+      const selfish = this.#dependsOnItself ? "a stream that depends on itself" : undefined;
+      const why = selfish ?? fields.problem ?? "a content-length without a body";
+      return connection.malformed(id, why);
     }
     const isFault = head instanceof Fault;
     if (isFault && head.fault === "headTooLarge") {

@@ -38,7 +38,8 @@ export class RequestFields implements FieldSink {
   #bytes = 0;
   #count = 0;
   #crumbs = 0;
-  #isMalformed = false;
+  /** Why the head is malformed, for a person and in ASCII; undefined if it is not, as far as is known. */
+  problem: string | undefined;
   #isTooLarge = false;
   #hasLine = false;
   /** Why the request line cannot be printed. */
@@ -66,7 +67,7 @@ export class RequestFields implements FieldSink {
     valueStart: number,
     valueEnd: number,
   ): void {
-    if (this.#isMalformed || this.#isTooLarge) return;
+    if (this.problem !== undefined || this.#isTooLarge) return;
     this.#bytes += nameEnd - nameStart + valueEnd - valueStart + FIELD_BYTES;
     const { headBytesMax, fieldsMax } = this.#limits;
     // Crumbs of cookies become one field, and browsers have many of them for one site, but each of them is work.
@@ -77,16 +78,16 @@ export class RequestFields implements FieldSink {
       this.#isTooLarge = true;
       return;
     }
-    if (!isValue(values, valueStart, valueEnd)) this.#isMalformed = true;
+    if (!isValue(values, valueStart, valueEnd)) this.problem = "bad characters in a value";
     else if (names[nameStart] === COLON) {
       this.#pseudo(latin1(names, nameStart, nameEnd), latin1(values, valueStart, valueEnd));
-    } else if (!isName(names, nameStart, nameEnd)) this.#isMalformed = true;
+    } else if (!isName(names, nameStart, nameEnd)) this.problem = "bad characters in a name";
     else this.#regular(names, nameStart, nameEnd, values, valueStart, valueEnd);
   }
 
   /** The parsed head; a Fault if the request is to be answered with it. */
   head(offsets?: number[]): RequestHead | Fault | typeof MALFORMED {
-    if (this.#isMalformed) return MALFORMED;
+    if (this.problem !== undefined) return MALFORMED;
     if (this.#isTooLarge) return new Fault("headTooLarge");
     const problem = this.#beginLines();
     if (problem !== undefined) return problem;
@@ -105,13 +106,13 @@ export class RequestFields implements FieldSink {
 
   #pseudo(name: string, value: string): void {
     // They come before all other fields, and each of them once.
-    if (this.#hasLine) this.#isMalformed = true;
+    if (this.#hasLine) this.problem = "a pseudo-header behind a field";
     else if (name === ":method" && this.#method === undefined) this.#method = value;
     else if (name === ":scheme" && this.#scheme === undefined) this.#scheme = value;
     else if (name === ":path" && this.#path === undefined) this.#path = value;
     else if (name === ":authority" && this.#authority === undefined) this.#authority = value;
     else if (name === ":protocol" && this.#protocol === undefined) this.#protocol = value;
-    else this.#isMalformed = true;
+    else this.problem = "a pseudo-header that is unknown, or there twice";
   }
 
   #regular(
@@ -128,7 +129,9 @@ export class RequestFields implements FieldSink {
     switch (nameEnd - nameStart) {
       case 2:
         if (!spells(names, nameStart, nameEnd, "te")) break;
-        if (!spells(values, valueStart, valueEnd, "trailers")) this.#isMalformed = true;
+        if (!spells(values, valueStart, valueEnd, "trailers")) {
+          this.problem = "a te beside trailers";
+        }
         break;
       case 4:
         if (!spells(names, nameStart, nameEnd, "host")) break;
@@ -145,7 +148,9 @@ export class RequestFields implements FieldSink {
         ) return;
       // falls through
       default:
-        if (isConnectionField(names, nameStart, nameEnd)) this.#isMalformed = true;
+        if (isConnectionField(names, nameStart, nameEnd)) {
+          this.problem = "a field that only HTTP/1.1 has, like connection";
+        }
     }
     out.part(names, nameStart, nameEnd);
     out.raw(SEPARATOR);
@@ -157,17 +162,19 @@ export class RequestFields implements FieldSink {
   #hostField(host: string): void {
     const isFirst = this.#host === undefined;
     if (!isFirst || (this.#authority !== undefined && !sameHost(this.#authority, host))) {
-      this.#isMalformed = true;
+      this.problem = "a host that is not :authority, or two of them";
     } else if (this.#authority === undefined) this.out.line("host", host);
     this.#host = host;
   }
 
   /** Prints the request line, once. Returns why that is not possible. */
   #beginLines(): Fault | typeof MALFORMED | undefined {
-    if (this.#hasLine) return this.#isMalformed ? MALFORMED : this.#fault;
+    if (this.#hasLine) return this.problem === undefined ? this.#fault : MALFORMED;
     this.#hasLine = true;
     this.#fault = this.#printLine();
-    if (this.#fault === MALFORMED) this.#isMalformed = true;
+    if (this.#fault === MALFORMED) {
+      this.problem = ":method, :scheme, :path or :protocol is missing or wrong";
+    }
     return this.#fault;
   }
 

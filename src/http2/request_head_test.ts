@@ -101,6 +101,36 @@ Deno.test("malformed requests, RFC 9113 sections 8.2 and 8.3", () => {
   for (const list of malformed) assertEquals([list, headOf(list)], [list, MALFORMED]);
 });
 
+Deno.test("of a malformed request it is said what is wrong", () => {
+  const problem = (list: FieldList) => {
+    const fields = fieldsOf(list);
+    fields.head();
+    return fields.problem;
+  };
+  assertEquals(
+    problem(get(["connection", "close"])),
+    "a field that only HTTP/1.1 has, like connection",
+  );
+  assertEquals(problem(get(["x", "nul\0"])), "bad characters in a value");
+  assertEquals(problem(get(["a b", "x"])), "bad characters in a name");
+  assertEquals(problem(get(["host", "b"])), "a host that is not :authority, or two of them");
+  assertEquals(problem(get(["te", "gzip"])), "a te beside trailers");
+  assertEquals(
+    [
+      problem(without(":path")),
+      problem([...get(), [":path", "/"]]),
+      problem(get([":status", "1"])),
+    ],
+    [
+      ":method, :scheme, :path or :protocol is missing or wrong",
+      "a pseudo-header that is unknown, or there twice",
+      "a pseudo-header that is unknown, or there twice",
+    ],
+  );
+  assertEquals(problem(get(["x", "y"], [":path", "/"])), "a pseudo-header behind a field");
+  assertEquals(problem(get()), undefined);
+});
+
 Deno.test("names in capitals are malformed", () => {
   const fields = new RequestFields(LIMITS);
   const bytes = (text: string) => new TextEncoder().encode(text);

@@ -197,6 +197,10 @@ onBothProtocols(
         [line, "127.0.0.1", null, null],
       );
     }
+    if (protocol === "HTTP/2") {
+      const reason = /^malformed head of a request: bad characters in a name; the request ends$/;
+      await proxy.event("http2.broken", { rule: "other", reason });
+    }
     assertEquals(await proxy.stop(), 0);
     const written = await folder.read("access.log");
     assertEquals(written.split("\n").length - 1, REFUSED.length, written);
