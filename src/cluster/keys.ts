@@ -48,6 +48,8 @@ export interface Stored {
   readonly passed: readonly PassedOrder[];
   /** By the number of an order that was passed on. */
   readonly outcomes: ReadonlyMap<string, OrderOutcome>;
+  /** By the same number: the lease of the proxy that has taken the order. */
+  readonly takers: ReadonlyMap<string, string>;
 }
 
 /** Reads what is stored. */
@@ -74,6 +76,7 @@ export function storedOf({ revision, entries }: Reading): Stored {
     )
       .map(([, each]) => each).sort((a, b) => a.revision - b.revision),
     outcomes: new Map(under("outcome/", ({ value }) => outcomeFrom(value))),
+    takers: new Map(under("outcome/", ({ lease }) => lease)),
   };
 }
 

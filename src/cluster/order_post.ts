@@ -48,8 +48,10 @@ interface Passed {
 export class OrderPost {
   readonly #ports: OrderPostPorts;
   readonly #passed = new Map<string, Passed>();
-  /** The final outcomes that this proxy has stored, and when. */
-  readonly #answered = new Map<string, number>();
+  /** The orders that this proxy tried to take out, as far as it does not know whether it has. */
+  readonly #taking = new Map<string, PassedOrder>();
+  /** The final outcomes that this proxy has stored or tried to, and when. */
+  readonly #answered = new Map<string, { readonly at: number; readonly outcome: OrderOutcome }>();
 
   constructor(ports: OrderPostPorts) {
     this.#ports = ports;
@@ -82,7 +84,9 @@ export class OrderPost {
   }
 
   /** Reads what became of the orders of this proxy, and takes those of others if this one leads. */
-  async look({ revision, passed, outcomes }: Stored): Promise<void> {
+  async look(stored: Stored): Promise<void> {
+    const { revision, passed, outcomes } = stored;
+    this.#lookTaken(stored);
     for (const [id, outcome] of outcomes) {
       if (!this.#passed.has(id)) continue;
       this.#settle(id, outcome);
@@ -94,11 +98,24 @@ export class OrderPost {
       else if (revision >= lostAt) this.#fail(id, NOT_TAKEN);
     }
     const before = this.#ports.clock.now() - KEPT_MS;
-    for (const [id, at] of this.#answered) {
-      if (!outcomes.has(id)) this.#answered.delete(id);
+    for (const [id, { at, outcome }] of this.#answered) {
+      const stored = outcomes.get(id);
+      if (stored === undefined) this.#answered.delete(id);
+      // The answer was lost on its way.
+      else if (stored.is === "accepted") void this.#store(id, outcome);
       else if (at < before) this.#remove(id);
     }
     for (const each of passed) if (this.#ports.leads()) await this.#take(each);
+  }
+
+  /** An order that this proxy took out, though nobody told it so, is carried out now. */
+  #lookTaken({ passed, outcomes, takers }: Stored): void {
+    for (const [id, order] of this.#taking) {
+      if (passed.some((each) => each.id === id)) continue;
+      this.#taking.delete(id);
+      const isOurs = outcomes.get(id)?.is === "accepted" && takers.get(id) === this.#ports.lease();
+      if (isOurs) this.#carryOut(order);
+    }
   }
 
   /** No order gets an answer any more. */
@@ -150,27 +167,38 @@ export class OrderPost {
     this.#ports.etcd.transact([], [{ remove: `outcome/${id}` }]).catch(() => {});
   }
 
-  async #take({ id, order, source, revision }: PassedOrder): Promise<void> {
-    const { etcd, instance, carryOut } = this.#ports;
+  async #take(order: PassedOrder): Promise<void> {
+    const { id, revision } = order;
+    const { etcd, instance } = this.#ports;
     const lease = this.#ports.lease();
     if (lease === undefined) return;
     const accepted = { put: `outcome/${id}`, value: outcomeText({ is: "accepted" }), lease };
+    this.#taking.set(id, order);
     const { succeeded } = await etcd.transact([
       { key: "leader", value: instance },
       { key: `order/${id}`, createRevision: revision },
     ], [{ remove: `order/${id}` }, accepted]);
     if (!succeeded) return;
-    carryOut(order, source, (outcome) => {
+    this.#taking.delete(id);
+    this.#carryOut(order);
+  }
+
+  #carryOut({ id, order, source }: PassedOrder): void {
+    this.#ports.carryOut(order, source, (outcome) => {
       if (outcome.is !== "accepted") void this.#answer(id, outcome);
     });
   }
 
-  /** If the answer cannot be stored, the one who asked sees that this proxy is gone. */
   async #answer(id: string, outcome: OrderOutcome): Promise<void> {
+    this.#answered.set(id, { at: this.#ports.clock.now(), outcome });
+    await this.#store(id, outcome);
+  }
+
+  /** If the answer cannot be stored before the lease ends, the one who asked sees that this proxy is gone. */
+  async #store(id: string, outcome: OrderOutcome): Promise<void> {
     const lease = this.#ports.lease();
     if (lease === undefined) return;
     const put = { put: `outcome/${id}`, value: outcomeText(outcome), lease };
-    this.#answered.set(id, this.#ports.clock.now());
     try {
       await this.#ports.etcd.transact([], [put]);
     } catch (error) {

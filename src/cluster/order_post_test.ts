@@ -137,3 +137,34 @@ Deno.test("an order that was never stored fails in the end, and one of unknown f
     reason: "etcd does not answer, and the order may still be carried out",
   }]);
 });
+
+Deno.test("an order is carried out, and its outcome stored, although etcd's answers to that are lost", async () => {
+  for (const lost of ["accepted", "finished"]) {
+    const { members, p1, outcomes, send, stored } = await pair();
+    let isLost = false;
+    members.etcd.onChange = (key, value) => {
+      if (isLost || !key.startsWith("outcome/") || !value?.includes(lost)) return;
+      isLost = true;
+      members.cut.add("p1");
+      members.clock.after(1_500, () => members.cut.delete("p1"));
+    };
+    send();
+    await members.pass(6_000);
+    assertEquals([p1.orders.length, outcomes.at(-1)], [1, { is: "finished" }], lost);
+    assertEquals(stored(), [], lost);
+  }
+});
+
+Deno.test("an outcome that could not be stored is stored as soon as etcd can be reached", async () => {
+  const { members, p1, outcomes, send } = await pair();
+  p1.outcomes = [];
+  send();
+  await members.pass(500);
+  assertEquals(outcomes.map(({ is }) => is), ["accepted"]);
+  members.cut.add("p1");
+  p1.answer({ is: "refused", reason: "no" });
+  await members.pass(1_500);
+  members.cut.delete("p1");
+  await members.pass(3_000);
+  assertEquals(outcomes.at(-1), { is: "refused", reason: "no" });
+});

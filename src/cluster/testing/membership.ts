@@ -17,6 +17,8 @@ export interface Member {
   readonly orders: OperatorOrder[];
   /** Answers the next orders. */
   outcomes: OrderOutcome[];
+  /** Answers the last order again. */
+  answer(outcome: OrderOutcome): void;
   state: State;
   runsTriggers: boolean;
 }
@@ -50,6 +52,7 @@ export class Members {
         post: (input) => member.inputs.push(input),
         order: (order, _source, onOutcome) => {
           member.orders.push(order);
+          member.answer = onOutcome;
           for (const outcome of member.outcomes) onOutcome(outcome);
         },
         runsTriggers: () => member.runsTriggers,
