@@ -173,6 +173,17 @@ export function isDoubtedByOthers(cluster: ClusterView | undefined, upstream: st
   return down * 2 >= live;
 }
 
+/** Whether another proxy has begun to see `upstream` down. */
+export function isDoubtedAnew(
+  before: ClusterView | undefined,
+  { others }: ClusterView,
+  upstream: string,
+): boolean {
+  return [...others].some(([proxy, vote]) =>
+    vote.down.includes(upstream) && before?.others.get(proxy)?.down.includes(upstream) !== true
+  );
+}
+
 /**
  * What this proxy sees, for the others. If it reached no other upstream all the time, and after the first one began to
  * fail, its clients may fail because of its own network, and prove nothing.

@@ -3,6 +3,7 @@ import {
   type ClusterView,
   countVotes,
   CUT_OFF,
+  isDoubtedAnew,
   isDoubtedByOthers,
   isDownForAll,
   isRefusedByOthers,
@@ -72,6 +73,19 @@ Deno.test("isRefusedByOthers() keeps a candidate from being chosen that is down 
   assert(refused(with_([sees("down"), sees("down")])));
   assert(refused(with_([sees("down", "fails")])), "it was left for that");
   assert(!refused(with_([sees("down", "fails")]), "b"), "the traffic tells of another one");
+});
+
+Deno.test("isDoubtedAnew() is true when one more proxy sees an upstream down", () => {
+  const view = (...proxies: string[]) => ({
+    ...CUT_OFF,
+    others: new Map(
+      proxies.map((name) => [name, { up: [], down: ["a"], traffic: "none" as const }]),
+    ),
+  });
+  assertEquals(isDoubtedAnew(undefined, view("p1"), "a"), true);
+  assertEquals(isDoubtedAnew(view("p1"), view("p1"), "a"), false);
+  assertEquals(isDoubtedAnew(view("p1"), view("p1", "p2"), "a"), true);
+  assertEquals(isDoubtedAnew(undefined, view("p1"), "b"), false);
 });
 
 Deno.test("isDoubtedByOthers() is true if half of the proxies see an upstream down", () => {

@@ -1,4 +1,5 @@
 /** The orders that end sessions on an upstream, and those that cancel such an order. */
+import type { ClusterView } from "./cluster.ts";
 import { isDown } from "./health.ts";
 import type { ProbeResult, Promotion } from "./ports.ts";
 import type { PendingDrain } from "./state.ts";
@@ -85,6 +86,50 @@ export function drainReplaced(
       ...{ sparedIfMovedMs: undefined, revocable: false },
     },
   });
+}
+
+/** Before a promotion begins, the sessions end that may not stay where they are. */
+export function drainBefore(context: StepContext, promotion: Promotion, reason: string): void {
+  if (context.state.cluster === undefined) drainReplaced(context, promotion, reason);
+  else drainOthers(context, promotion.to, promotion.epoch - 1, reason);
+}
+
+/** Another proxy has decided: no client stays on any other server, also if this one has missed what came before. */
+export function drainDecided(
+  context: StepContext,
+  before: ClusterView | undefined,
+  { decision, role }: ClusterView,
+): void {
+  if (decision === undefined || decision.epoch === before?.decision?.epoch) return;
+  const { epoch, to, from, by, phase } = decision;
+  // The proxy that leads has decided it itself.
+  if (role === "leads" && before?.role === "leads") return;
+  // Sessions on a server that is about to become the primary are from a time before, and it may not come about.
+  const isAnother = phase === "promoting" && from !== undefined && from !== to;
+  const reason = `${by} has decided for ${to} (epoch ${epoch})`;
+  drainOthers(context, isAnother ? undefined : to, context.state.epoch, reason);
+}
+
+/**
+ * Ends all sessions that are not on `kept`, of epoch `throughEpoch` and older, as `drainReplaced` does. Where several
+ * proxies decide, sessions may be left on any server: this one may have missed a decision, and those on a server that
+ * it alone sees down go on.
+ */
+function drainOthers(
+  context: StepContext,
+  kept: string | undefined,
+  throughEpoch: number,
+  reason: string,
+): void {
+  const { policy, state } = context;
+  if (policy.roles === undefined) return;
+  for (const { name } of state.upstreams) {
+    const { last } = context.health(name);
+    if (name === kept) continue;
+    const isGone = isDown(context.health(name), policy) && last?.evidence !== "silent";
+    if (isGone && last !== undefined) drainDown(context, name, last, true, throughEpoch);
+    else drainReplaced(context, { from: name, to: kept ?? "", epoch: throughEpoch + 1 }, reason);
+  }
 }
 
 /**

@@ -6,18 +6,20 @@ import { leaveService, outageMs } from "./admission.ts";
 import {
   type ClusterView,
   type Decision,
+  isDoubtedAnew,
   isDownForAll,
   mayDecide,
   type SharedOrders,
   type Vote,
   voteOf,
 } from "./cluster.ts";
-import { drainDown, drainLeft, drainReplaced, spare } from "./drains.ts";
+import { drainDecided, drainDown, drainLeft, spare } from "./drains.ts";
 import { isDown } from "./health.ts";
+import { isOver } from "./memory.ts";
 import type { StandingOrder } from "./orders.ts";
 import type { Promotion } from "./ports.ts";
 import { lose, NO_NAMES, startRound } from "./rounds.ts";
-import { activeOf, hasBegun, type State, type TriggerProgress } from "./state.ts";
+import { activeOf, hasBegun, type TriggerProgress } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -33,7 +35,14 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   const isOthers = view.role === "follows" || (view.role === "leads" && before?.role !== "leads");
   if (isOthers && view.orders !== undefined) takeOrders(context, view.orders);
   if (before?.role === "leads" && view.role !== "leads") stepDown(context);
-  checkNewlyDown(context, before, view);
+  const active = activeOf(context.state)?.upstream.name;
+  if (active !== undefined && isDoubtedAnew(before, view, active)) {
+    // This proxy checks it at once.
+    if (!isDown(context.health(active), context.policy)) {
+      context.requestAction({ do: "probe", upstream: active });
+    }
+  }
+  drainDecided(context, before, view);
   if (view.role !== "leads") return follow(context);
   if (before?.role !== "leads") return takeLead(context);
   if (before.decision !== undefined && view.decision === undefined) return restore(context);
@@ -130,20 +139,13 @@ function followPromotion(context: StepContext, decision: Decision, to: Upstream)
 function stopServing(context: StepContext, { epoch, to, by }: Decision): void {
   const active = activeOf(context.state)?.upstream;
   const { state, policy } = context;
+  if (active === undefined) return;
   const reason = `${by} promotes ${to} (epoch ${epoch})`;
-  if (active === undefined) {
-    // Sessions may be left that were spared when this proxy saw the server down.
-    const from = state.lastServed?.to;
-    return drainReplaced(context, { from, to, epoch: state.epoch + 1 }, reason);
-  }
   leaveService(context, reason);
   if (active.name !== to) {
     const { last } = context.health(active.name);
-    if (policy.sessionsOnMove === "cut") {
-      drainLeft(context, active.name, state.epoch, 0, reason);
-    } else if (policy.roles !== undefined) {
-      drainReplaced(context, { from: active.name, to, epoch: state.epoch + 1 }, reason);
-    } else if (last !== undefined) drainDown(context, active.name, last, true, state.epoch);
+    if (policy.sessionsOnMove === "cut") drainLeft(context, active.name, state.epoch, 0, reason);
+    else if (last !== undefined) drainDown(context, active.name, last, true, state.epoch);
   }
   startRound(context, 1, reason);
 }
@@ -336,12 +338,19 @@ export function isLost(context: StepContext, upstream: string, wasDown: boolean)
   if (state.paused !== undefined) return false;
   const mayLeave = mayDecide(state) || !policy.failOpen;
   if (cluster.role !== "cutOff") {
-    if (isDownForAll(cluster, ownVote(context, cluster), upstream)) return mayLeave;
+    if (isDownInCommon(context, upstream)) return mayLeave;
     // The votes of the others come a moment later.
     if (wasDown) contested(context, upstream);
   }
   return mayLeave && wasDown &&
     state.upstreams.every(({ name }) => isDown(context.health(name), policy));
+}
+
+/** Whether an upstream is down for all proxies together, as far as this one knows. */
+export function isDownInCommon(context: StepContext, upstream: string): boolean {
+  const { cluster } = context.state;
+  return cluster !== undefined && cluster.role !== "cutOff" &&
+    isDownForAll(cluster, ownVote(context, cluster), upstream);
 }
 
 function contested(context: StepContext, upstream: string): void {
@@ -356,20 +365,6 @@ function ownVote({ state, policy }: StepContext, { traffic }: ClusterView): Vote
   return voteOf(state, policy, traffic);
 }
 
-/** Others have begun to see the active upstream down: this proxy checks it at once. */
-function checkNewlyDown(
-  context: StepContext,
-  before: State["cluster"],
-  { others }: ClusterView,
-): void {
-  const active = activeOf(context.state)?.upstream.name;
-  if (active === undefined || isDown(context.health(active), context.policy)) return;
-  const isNew = [...others].some(([proxy, vote]) =>
-    vote.down.includes(active) && before?.others.get(proxy)?.down.includes(active) !== true
-  );
-  if (isNew) context.requestAction({ do: "probe", upstream: active });
-}
-
 /** Stores that the promotion, or the return to `to`, has ended. Only the leader does. */
 export function conclude(context: StepContext, decision: Omit<Decision, "phase" | "by">): void {
   if (context.state.cluster?.role !== "leads") return;
@@ -378,11 +373,23 @@ export function conclude(context: StepContext, decision: Omit<Decision, "phase" 
 
 /** The promotion `given` was given up after it was stored, and the upstream that serves goes on. */
 export function stay(context: StepContext, given: number): void {
-  const { phase, state: { epoch } } = context;
-  if (phase.name !== "serving") return;
-  const { name } = phase.active;
-  const reason = `the promotion of epoch ${given} was given up`;
-  conclude(context, { epoch, to: name, from: name, move: "failback", reason });
+  const { phase } = context;
+  // Triggers beside the traffic belong to a later promotion, which is stored when they have ended.
+  if (phase.name !== "serving" || !isOver(phase.triggers)) return;
+  concludeReturn(context, phase.active.name, `the promotion of epoch ${given} was given up`);
+}
+
+/** Stores that traffic stays where it is: in `given`, or in an epoch of its own, since each one has one upstream. */
+export function concludeReturn(
+  context: StepContext,
+  to: string,
+  reason: string,
+  given?: number,
+): void {
+  if (context.state.cluster?.role !== "leads") return;
+  const epoch = given ?? context.state.epoch + 1;
+  context.set({ epoch });
+  conclude(context, { epoch, to, from: to, move: "failback", reason });
 }
 
 /** The decision that ends a promotion. */

@@ -11,7 +11,7 @@ import { endHold, overstayed } from "./admission.ts";
 import { takeConfig } from "./configure.ts";
 import { isRefusedByOthers, mayDecide } from "./cluster.ts";
 import { drainDown, spare } from "./drains.ts";
-import { beginWithOthers, follow, isLost, takeCluster } from "./following.ts";
+import { beginWithOthers, follow, isDownInCommon, isLost, takeCluster } from "./following.ts";
 import { doubted, failuresSoFar, type Health, isDown, isUp, observe, trusted } from "./health.ts";
 import { rememberedName } from "./memory.ts";
 import { planFailback, tickFailback } from "./moving_back.ts";
@@ -112,16 +112,18 @@ function takeResult(context: StepContext, name: string, given: ProbeResult, stag
     spare(context, name, "soft");
     if (context.state.contested?.upstream === name) context.set({ contested: undefined });
   }
+  const wasActive = activeOf(context.state)?.upstream.name === name;
   judge(context, name, result, before);
   if (result.evidence === "no_verdict") return;
   const isActive = activeOf(context.state)?.upstream.name === name;
+  const isLeft = wasActive && !isActive && isDownInCommon(context, name);
   if (context.state.paused !== undefined) {
     if (hasFallen && isActive) {
       context.emit({ type: "failover.withheld", upstream: name, reason: result.reason });
     }
   } else if (context.state.cluster === undefined || !isActive) {
     // Where several proxies decide, sessions of the active upstream end with the common verdict.
-    drainDown(context, name, result, hasFallen, epoch);
+    drainDown(context, name, result, hasFallen || isLeft, epoch);
   }
 }
 

@@ -13,7 +13,10 @@ import type { Upstream } from "./upstream.ts";
 /** Promotes a candidate or ends the round, as far as the answers allow. */
 export function judgeRound(context: StepContext): void {
   const { phase, state, policy } = context;
-  if (phase.name !== "selecting" || waitsForRemembered(context)) return;
+  if (phase.name !== "selecting") return;
+  // A proxy that does not lead any more may still remember a promotion that it had taken up.
+  if (!mayDecide(state) && state.cluster?.decision !== undefined) return follow(context);
+  if (waitsForRemembered(context)) return;
   if (!mayDecide(state)) return undecided(context);
   const { answers, suspects, passedOver, round, reason } = phase;
   // An answer that is missing may show a primary, in whose place no other one is chosen.
@@ -28,7 +31,9 @@ export function judgeRound(context: StepContext): void {
   if (choice.found === "pending") return;
   if (choice.found === "candidate") {
     const { name } = choice.upstream;
-    const isFirst = state.lastServed === undefined && state.remembered === undefined;
+    // A first candidate whose triggers ran may be a primary, although it died before its first client.
+    const isFirst = state.lastServed === undefined && state.remembered === undefined &&
+      state.lastChosen === undefined;
     const move = isFirst ? "start" : "failover";
     const why = reason === "start" ? whyAtStart(context, name) : reason;
     return promote(context, choice.upstream, move, why, { round, passedOver });
@@ -57,11 +62,10 @@ export function judgeRound(context: StepContext): void {
   if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
 }
 
-/** This proxy decides nothing now: it follows the others, or serves as well as it can without them. */
+/** This proxy decides nothing now, and nobody has: it serves as well as it can without them. */
 function undecided(context: StepContext): void {
   const { state: { cluster, paused, admission }, phase } = context;
   if (cluster === undefined || phase.name !== "selecting") return;
-  if (cluster.decision !== undefined) return follow(context);
   const isAlone = cluster.role === "cutOff" && paused === undefined;
   if (!isAlone || !context.policy.failOpen || admission.is === "failOpen") return;
   const passes = [...phase.answers.values()].some(({ passed }) => passed);

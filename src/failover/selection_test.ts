@@ -64,6 +64,8 @@ Deno.test("the first choice of a process is a start, every later one a failover"
   assertEquals(moveOf(round({ a: PASSED })), "start");
   const lastServed = { to: "b", promotion: undefined, since: 5 };
   assertEquals(moveOf(round({ a: PASSED }, { lastServed })), "failover");
+  // The first candidate died before its first client, but its triggers had run.
+  assertEquals(moveOf(round({ a: PASSED }, { lastChosen: "b" })), "failover");
 });
 
 Deno.test("with --hold-while down clients go to a fail-open target only after the hold", () => {

@@ -5,9 +5,9 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { MoveKind } from "../events/events.ts";
 import { leaveService, outageMs } from "./admission.ts";
-import { drainLeft, drainReplaced, spare } from "./drains.ts";
+import { drainBefore, drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
-import { conclude, conclusionOf, stay, takeUpOwn } from "./following.ts";
+import { conclude, concludeReturn, conclusionOf, stay, takeUpOwn } from "./following.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { Promotion, TriggerOutcome } from "./ports.ts";
 import { reportOf, takesWrites } from "./roles.ts";
@@ -82,7 +82,7 @@ export function promote(
     return;
   }
   if (cutsFirst) return beginTriggers(context);
-  if (back === undefined) drainReplaced(context, promotion, drainReason(promotion));
+  if (back === undefined) drainBefore(context, promotion, drainReason(promotion));
   context.requestAction({ do: "runTriggers", promotion });
   if (policy.triggers === "beside" && back === undefined) finishPromotion(context);
 }
@@ -153,7 +153,7 @@ export function loseBack(context: StepContext, phase: Promoting, why?: string): 
 function beginTriggersOf(context: StepContext): void {
   const { phase } = context;
   if (phase.name !== "promoting") return;
-  drainReplaced(context, phase.promotion, drainReason(phase.promotion));
+  drainBefore(context, phase.promotion, drainReason(phase.promotion));
   context.enter({ ...phase, triggers: { is: "running", attempt: 1 } });
   context.requestAction({ do: "runTriggers", promotion: phase.promotion });
 }
@@ -189,8 +189,7 @@ function comeBack(context: StepContext, back: PreviousActive, reason: string): v
   context.enter({ name: "serving", active: upstream, epoch, triggers, failbackPlan: undefined });
   const tookMs = outageMs(state.admission, now);
   context.set({ epoch: Math.max(epoch, state.epoch), admission: { is: "open" } });
-  const { name } = upstream;
-  conclude(context, { epoch: context.state.epoch, to: name, from: name, move: "failback", reason });
+  concludeReturn(context, upstream.name, reason, isOpen ? undefined : epoch);
   if (!isOpen) context.admit({ do: "open", upstream, epoch });
   context.emit({ type: "service.returned", upstream: upstream.name, epoch, reason, tookMs });
 }

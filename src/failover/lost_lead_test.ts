@@ -1,0 +1,73 @@
+/** What is left of a move that was given up, of a lead that was lost, and of decisions that were missed. */
+import { assertEquals } from "@std/assert";
+import type { Policy } from "./state.ts";
+import {
+  ANN,
+  decision,
+  follower,
+  FOLLOWS,
+  leader,
+  Machine,
+  seesDown,
+} from "./testing/cluster_machine.ts";
+import { POLICY } from "./testing/policy.ts";
+import { answeredAs } from "./testing/results.ts";
+
+Deno.test("traffic that stays after a move has failed gets an epoch of its own in the store", () => {
+  const policy: Policy = { ...POLICY, fall: 1, rise: 1, triggers: "beside" };
+  const failed = { how: "failed", reason: "exited with 1" } as const;
+  const machine = leader(policy);
+  machine.take({ type: "ordered", id: 1, order: { name: "switchover", to: "b" }, ...ANN });
+  assertEquals([machine.state.epoch, machine.active], [2, "a"]);
+  machine.take({ type: "triggersEnded", epoch: 2, outcome: failed });
+  // The epoch 2 belongs to b.
+  assertEquals(machine.done, ["settle", "conclude a 3"]);
+  assertEquals([machine.state.epoch, machine.active], [3, "a"]);
+});
+
+Deno.test("triggers that were called off do not make a later promotion done whose triggers run", () => {
+  const machine = leader({ ...POLICY, fall: 1, rise: 1, triggers: "beside" });
+  machine.probe("a", false).probe("a", false).probe("b", true);
+  assertEquals(machine.done, ["failover b", "open b 2"]);
+  machine.take({ type: "triggersEnded", epoch: 1, outcome: { how: "cancelled" } });
+  assertEquals(machine.done, []);
+  machine.take({ type: "triggersEnded", epoch: 2, outcome: { how: "ran" } });
+  assertEquals(machine.done, ["conclude b 2"]);
+  machine.take({ type: "triggersEnded", epoch: 1, outcome: { how: "cancelled" } });
+  assertEquals(machine.done, ["conclude b 3"]);
+});
+
+Deno.test("a proxy that has taken a promotion up and leads no more serves what another one has decided", () => {
+  const machine = follower();
+  const unfinished = decision({ epoch: 8, to: "a", from: "a", phase: "promoting", by: "p2" });
+  machine.view({ role: "leads", decision: unfinished });
+  assertEquals(machine.state.remembered?.unfinished?.to, "a");
+  machine.probe("b", false).probe("a", false);
+  const done = decision({ epoch: 9, to: "b", from: "a" });
+  machine.view({ ...FOLLOWS, decision: done });
+  assertEquals(machine.active, undefined);
+  assertEquals(machine.probe("b", true).done, ["open b 9"]);
+});
+
+Deno.test("where checks know the role, a follower ends the sessions on every server but the one that was decided", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const drained = ({ effects }: Machine) =>
+    effects.flatMap((each) => each.do === "drain" ? [each.order.upstream] : []);
+  const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+  machine.result("a", answeredAs("primary")).result("b", answeredAs("standby"));
+  // It has missed the decision for b that came before, and that b was left again.
+  const left = decision({ epoch: 9, to: "a", from: "b", phase: "promoting" });
+  assertEquals(drained(machine.view({ ...FOLLOWS, decision: left })), ["a", "b"]);
+  assertEquals(drained(machine.view({ ...FOLLOWS, decision: { ...left, phase: "done" } })), []);
+});
+
+Deno.test("sessions end with the common verdict, also where the last vote is the own check", () => {
+  const others = new Map([["p1", seesDown("a")], ["p2", seesDown()]]);
+  const machine = follower().view({ ...FOLLOWS, decision: decision(), others });
+  machine.probe("b", true);
+  assertEquals(machine.probe("a", false).done, ["hold", "drain"]);
+  // Alone, it ends none.
+  const alone = new Map([["p1", { ...seesDown(), up: ["a"] }]]);
+  const other = follower().view({ ...FOLLOWS, decision: decision(), others: alone });
+  assertEquals(other.probe("a", false).done, []);
+});
