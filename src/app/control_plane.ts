@@ -154,7 +154,7 @@ export class ControlPlane implements AsyncDisposable {
   /** The promotion of the server, if this program makes it, and then the operator's programs. */
   #triggersOf(config: ServiceConfig, context: ServiceContext): Triggers {
     const programs = triggersOf(config, context, this.#triggerFiles, this.#membership);
-    const leftMs = () => this.#membership?.guard()?.leftMs() ?? Infinity;
+    const leftMs = () => this.#membership?.leftMs() ?? Infinity;
     return this.#parts.promote?.(programs, leftMs) ?? programs;
   }
 

@@ -46,10 +46,17 @@ export class Membership implements Coordinator {
   }
 
   /** Until when triggers of a decision for all may run; undefined if this proxy decides alone. */
-  guard(): Guard | undefined {
+  async guard(): Promise<Guard | undefined> {
     const coordinator = this.#coordinator;
     if (coordinator?.report().role === "alone") return undefined;
-    return { leftMs: () => coordinator?.report().leaseLeftMs ?? 0 };
+    const leads = await coordinator?.confirmLead() ?? false;
+    return { leftMs: () => leads ? coordinator!.report().leaseLeftMs : 0 };
+  }
+
+  /** How long this proxy may act for the others, in milliseconds; Infinity if it decides alone. */
+  leftMs(): number {
+    const { role, leaseLeftMs = 0 } = this.#coordinator?.report() ?? {};
+    return role === "alone" ? Infinity : leaseLeftMs;
   }
 
   report(): ClusterReport | undefined {

@@ -27,6 +27,14 @@ Deno.test("a service decides only as a member, and can leave and join again", as
   assertEquals([made, membership.report()?.role], [1, "leads"]);
   const grant = await members.settle(membership.decide(PROMOTION));
   assertEquals("fence" in grant, true);
+  assertEquals(membership.leftMs() > 6_000, true);
+  // The clock on the wall ran ahead, as after a suspension, in which another one may have taken the lead.
+  members.clock.wall = () => Date.now() + 60_000;
+  members.etcd.keys.delete("leader");
+  members.cut.add("p1");
+  const guard = await members.settle(membership.guard());
+  assertEquals([membership.leftMs() > 0, guard?.leftMs()], [true, 0]);
+  members.cut.delete("p1");
   await members.settle(membership.leave());
   assertEquals(members.etcd.keys.has("leader"), false);
   membership.join();

@@ -22,6 +22,7 @@ import { DifferenceLog, proxiesOf } from "./cluster_report.ts";
 import { type Etcd, EtcdError } from "./etcd.ts";
 import { ordersText, type Seen, seenText } from "./keys.ts";
 import { DecisionStore } from "./decision_store.ts";
+import { Lead } from "./lead.ts";
 import { OrderPost } from "./order_post.ts";
 import { Session } from "./session.ts";
 import { StandingOrders } from "./standing_orders.ts";
@@ -49,6 +50,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   readonly #orders: StandingOrders;
   readonly #traffic: TrafficWatch;
   readonly #differences: DifferenceLog;
+  readonly #lead: Lead;
   readonly #stop = new AbortController();
   #work: Promise<unknown> = Promise.resolve();
   #wake = Promise.withResolvers<void>();
@@ -59,9 +61,6 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   /** Each ends one pause. */
   readonly #pauses = new Set<() => void>();
   #view: ClusterView | undefined;
-  /** Whether it leads the others, as far as it has said so. */
-  #leads = false;
-  #leadsTaken = 0;
   #shown = "";
   /** What this proxy told the others, and the orders that stand, at the last change. */
   #known = "";
@@ -85,6 +84,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     this.#traffic = new TrafficWatch(clock);
     this.#differences = new DifferenceLog(publish);
     const { instance, ttlS } = settings;
+    this.#lead = new Lead(instance, publish);
     this.#session = new Session({
       ...{ etcd, clock, instance, ttlS },
       ...{ seen: () => this.#seen(), fence: () => service.state().fence },
@@ -106,7 +106,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     this.#orders = new StandingOrders({
       ...{ etcd, clock, instance, service, session: this.#session, keptMs: ttlS * 1_000 },
       nextRound: () => this.#nextRound(),
-      lead: () => this.#leads && !this.#stop.signal.aborted ? this.#leadsTaken : undefined,
+      lead: () => this.#stop.signal.aborted ? undefined : this.#lead.number,
       whyNot: () => this.#reason ?? this.#decisions.whyNotLeading(),
     });
     this.#post = new OrderPost({
@@ -177,6 +177,9 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
       ? { fence }
       : { denied: this.#decisions.whyNotLeading() };
   }
+
+  /** Whether this proxy leads for certain; asks etcd if its lease is in doubt. */
+  readonly confirmLead = (): Promise<boolean> => this.#decisions.isLeading();
 
   async conclude(decision: Omit<Decision, "phase" | "by">): Promise<string | undefined> {
     if (this.#isAlone) return undefined;
@@ -314,26 +317,21 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   #show(): void {
     const role = this.#role();
     const isFirst = this.#view === undefined;
-    const waitedMs = this.#clock.now() - this.#beganAt;
     if (this.#stop.signal.aborted) return;
-    if (isFirst && role === "cutOff" && waitedMs < FIRST_ANSWER_MS) return;
+    if (isFirst && role === "cutOff" && this.#clock.now() - this.#beganAt < FIRST_ANSWER_MS) return;
     if (role === "cutOff") this.#lost();
-    const { instance } = this.#settings;
     const { traffic } = this.#seen();
     const stored = this.#isAlone ? undefined : this.#session.stored;
-    const view = viewOf(stored, this.#isAlone ? "leads" : role, instance, traffic);
-    const text = `${this.#isAlone} ${viewText(view)}`;
+    const as = this.#isAlone ? "leads" : role;
+    const view = viewOf(stored, as, this.#settings.instance, traffic);
+    const { lease } = this.#session;
+    const text = `${this.#isAlone} ${lease} ${viewText(view)}`;
     if (text === this.#shown) return;
     this.#shown = text;
     this.#view = view;
-    const proxies = view.others.size + 1;
-    const led = this.#leads;
-    this.#leads = role === "leads";
-    if (!led && this.#leads) {
-      this.#leadsTaken++;
-      this.#publish({ type: "lead.taken", instance, proxies });
-    } else if (led && !this.#leads) {
-      this.#publish({ type: "lead.lost", reason: this.#decisions.whyNotLeading() });
+    const whyNot = () => this.#decisions.whyNotLeading();
+    if (this.#lead.show(role === "leads", lease, view.others.size + 1, whyNot)) {
+      this.#service.post({ type: "coordinated", view: { ...view, role: "follows" } });
     }
     this.#service.post({ type: "coordinated", view });
     if (isFirst) this.#service.post({ type: "begun" });

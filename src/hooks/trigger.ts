@@ -27,7 +27,7 @@ export interface TriggerSettings {
   /** The name of the service, which the programs get in their environment. */
   readonly service: string;
   /** Until when programs of a promotion with a fence may run; without it as long as they like. */
-  readonly guard?: () => Guard | undefined;
+  readonly guard?: () => Promise<Guard | undefined>;
   /** The warnings of `findTriggers` at the start of the proxy, which have been published. */
   readonly warnings: readonly string[];
 }
@@ -118,7 +118,7 @@ export class ProgramTriggers implements Triggers {
     const { epoch, to } = promotion;
     this.#publish({ type: "trigger.started", program, epoch });
     const isFenced = "fence" in promotion && promotion.fence !== undefined;
-    const guard = isFenced ? this.#settings.guard?.() : undefined;
+    const guard = isFenced ? await this.#settings.guard?.() : undefined;
     const ending = await this.#programs.run({
       path: program,
       args: [to],
