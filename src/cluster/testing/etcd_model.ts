@@ -7,8 +7,8 @@ import { type Condition, type Etcd, EtcdError, type KeyChange, type KeyEntry } f
 
 /** The way between one client and the store. */
 export interface Link {
-  /** How long a message takes now, in milliseconds; undefined if it is lost. */
-  delay(): number | undefined;
+  /** How long a message to the store, or back, takes now, in milliseconds; undefined if it is lost. */
+  delay(way: "there" | "back"): number | undefined;
 }
 
 interface Lease {
@@ -29,6 +29,7 @@ export class EtcdModel {
   readonly #leases = new Map<string, Lease>();
   readonly #watchers = new Set<() => void>();
   #lastLease = 0;
+  #isLeaderless = false;
   /** Why it refuses every transaction; undefined if it does not. */
   refuses: string | undefined;
   /** Called with each change of a key. */
@@ -52,22 +53,46 @@ export class EtcdModel {
     };
   }
 
+  /** It has no leader from now on: it changes nothing that it confirms, and no lease ends. */
+  loseLeader(): void {
+    this.#isLeaderless = true;
+    for (const lease of this.#leases.values()) lease.end();
+  }
+
+  /** It has a leader again, with which all leases begin anew. */
+  elect(): void {
+    if (!this.#isLeaderless) return;
+    this.#isLeaderless = false;
+    for (const [id, lease] of this.#leases) this.#arm(id, lease);
+  }
+
+  get isLeaderless(): boolean {
+    return this.#isLeaderless;
+  }
+
+  /** The last leader may have made the change, and had no time to say so. */
+  #refuse(act: () => unknown): never {
+    if (this.#random() < 0.1) act();
+    throw new EtcdError("unreachable", "etcdserver: no leader");
+  }
+
   async #call<T>(clock: Clock, link: Link, act: () => T): Promise<T> {
     return await new Promise<T>((resolve, reject) => {
       const lost = () => reject(new EtcdError("unreachable", "no answer in time"));
       const late = clock.after(CALL_MS, lost);
-      const there = link.delay();
+      const there = link.delay("there");
       if (there === undefined) return;
       // The message travels in the time of the world, even if its sender stands still.
       this.#clock.after(there, () => {
         let answer: () => void;
         try {
+          if (this.#isLeaderless) this.#refuse(act);
           const result = act();
           answer = () => resolve(result);
         } catch (error) {
           answer = () => reject(error);
         }
-        const back = link.delay();
+        const back = link.delay("back");
         if (back === undefined) return;
         this.#clock.after(back, () =>
           clock.after(0, () => {
@@ -80,7 +105,7 @@ export class EtcdModel {
 
   #watch(clock: Clock, link: Link, onChange: () => void, signal: AbortSignal): Promise<void> {
     const take = () => {
-      const delay = link.delay();
+      const delay = link.delay("back");
       if (delay === undefined) return;
       this.#clock.after(delay, () => clock.after(0, () => signal.aborted || onChange()));
     };
@@ -148,6 +173,7 @@ export class EtcdModel {
 
   #arm(id: string, lease: Lease): void {
     lease.end();
+    if (this.#isLeaderless) return;
     const ms = lease.ttlMs + this.#random() * LEASE_LATE_MS;
     lease.end = this.#clock.after(ms, () => this.#end(id));
   }

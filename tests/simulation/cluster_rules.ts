@@ -1,0 +1,332 @@
+/**
+ * What must always be true in the simulated cluster. It is told of everything that happens, when it happens, and calls
+ * `breach` with the first rule that was broken.
+ */
+import type { Decision } from "../../src/failover/cluster.ts";
+import type { OperatorOrder, OrderOutcome } from "../../src/failover/orders.ts";
+import type { Promotion } from "../../src/failover/ports.ts";
+import type { Policy } from "../../src/failover/state.ts";
+import type { SimulatedProxy } from "./cluster_proxy.ts";
+import type { ClusterServers } from "./cluster_servers.ts";
+
+/** One run of triggers. */
+export interface Run {
+  readonly proxy: SimulatedProxy;
+  readonly epoch: number;
+  readonly fence: number | undefined;
+  readonly begunAt: number;
+  endedAt: number | undefined;
+}
+
+/** A decision that was stored, and when. */
+interface Stored {
+  readonly decision: Decision;
+  readonly revision: number;
+  readonly at: number;
+}
+
+/** How long a proxy has been well. Times of the world, in milliseconds. */
+interface Well {
+  /** Since when it reaches the server that was decided. */
+  since: number;
+  /** Since when it reaches etcd as well. */
+  wholeSince: number;
+  /** When its clients went to that server last. */
+  servedAt: number;
+  /** The last decision that it has followed for certain. It serves on by that without etcd. */
+  follows: Stored | undefined;
+}
+
+/** What the rules look at. */
+export interface RulesSettings {
+  readonly policy: Policy;
+  readonly servers: ClusterServers;
+  now(): number;
+  proxies(): readonly SimulatedProxy[];
+  /** Whether nothing is between this proxy and `what`, `etcd` or an upstream. */
+  reaches(proxy: SimulatedProxy, what: string): boolean;
+  breach(what: string): void;
+}
+
+/** A proxy that reaches all it needs for so long serves what was decided, in milliseconds. */
+const FOLLOWS_MS = 20_000;
+/** What interrupts that takes so long at most, in milliseconds. */
+const MISSING_MS = 5_000;
+/** So long after it was opened a session on another upstream has ended, in milliseconds. */
+const SESSION_MS = 2_500;
+/** A program ends so long after its machine has gone on, in milliseconds. */
+const RESUMED_MS = 8_000;
+
+export class Rules {
+  readonly runs: Run[] = [];
+  readonly decisions: Stored[] = [];
+  readonly #settings: RulesSettings;
+  readonly #well = new Map<SimulatedProxy, Well>();
+  /** The highest term of a server to which clients were let through. */
+  #servedTerm = 0;
+  /** The newest epoch that was begun while no primary served. */
+  #freeEpoch = 0;
+  /** The runs that a suspended machine may go on with. */
+  readonly #suspended = new Map<Run, number>();
+  readonly #executed = new Set<string>();
+  /** The orders that have no final outcome, by number, with their proxy. */
+  readonly #open = new Map<number, SimulatedProxy>();
+  #orders = 0;
+  /** By subject (`pause`, or an upstream that is drained): the orders that are under way. */
+  readonly #changing = new Map<string, Set<number>>();
+  /** By subject: the last order to end it. */
+  readonly #ends = new Map<string, number>();
+  /** By subject: the newest epoch when the order to pause or to drain had succeeded for all, if it stands for certain. */
+  readonly #standing = new Map<string, number>();
+
+  constructor(settings: RulesSettings) {
+    this.#settings = settings;
+  }
+
+  #break(what: string): void {
+    this.#settings.breach(what);
+  }
+
+  // ---- Decisions
+
+  decided(decision: Decision, revision: number): void {
+    const { epoch, to, from, by, phase, move } = decision;
+    const last = this.decisions.at(-1)?.decision;
+    const first = this.decisions.find((each) => each.decision.epoch === epoch)?.decision;
+    if (last !== undefined && epoch < last.epoch) {
+      this.#break(`the decision ${epoch} was stored after ${last.epoch}`);
+    }
+    if (first !== undefined && first.to !== to) {
+      this.#break(`epoch ${epoch} went from ${first.to} to ${to}`);
+    }
+    if (first !== undefined && first.by !== by) {
+      this.#break(`epoch ${epoch} was decided by ${first.by} and by ${by}`);
+    }
+    if (last?.epoch === epoch && last.phase === "done" && phase !== "done") {
+      this.#break(`epoch ${epoch} was done, and then ${phase}`);
+    }
+    const run = this.runs.findLast((each) => each.epoch === epoch);
+    if (phase === "done" && run !== undefined && run.endedAt === undefined) {
+      this.#break(`epoch ${epoch} was done before its triggers were`);
+    }
+    if (phase === "promoting") {
+      this.#mayBegin(epoch, move, to);
+      const isServed = from !== undefined && this.#settings.servers.isPrimary(from);
+      if (!isServed) this.#freeEpoch = epoch;
+    }
+    if (move === "failover" && phase === "promoting") this.#mostSeeDown(decision);
+    if (phase === "done") this.#notStale(decision);
+    this.decisions.push({ decision, revision, at: this.#settings.now() });
+  }
+
+  /** Clients that were at a primary are never let through to an older one. */
+  #notStale({ to, move, epoch }: Decision): void {
+    const { servers, policy } = this.#settings;
+    if (policy.roles === undefined) return;
+    const { term } = servers.of(to);
+    // An operator may choose any server while no primary serves.
+    if (move === "switchover" && epoch === this.#freeEpoch) servers.forgive(to);
+    else if (term < this.#servedTerm) {
+      this.#break(`${to} of term ${term} was chosen after one of term ${this.#servedTerm}`);
+    }
+    this.#servedTerm = term;
+  }
+
+  #mayBegin(epoch: number, move: Promotion["move"], to: string): void {
+    if (move === "switchover") return;
+    const pausedAt = this.#standing.get("pause");
+    if (pausedAt !== undefined && epoch > pausedAt) {
+      this.#break(`epoch ${epoch} begins (${move}) although the service is paused`);
+    }
+    const drainedAt = this.#standing.get(to);
+    // A promotion that was under way is finished.
+    if (drainedAt !== undefined && epoch > drainedAt && move !== "resume") {
+      this.#break(`epoch ${epoch} begins (${move}) although ${to} is drained`);
+    }
+  }
+
+  /** An upstream that most proxies have reached all the time is not left. */
+  #mostSeeDown({ epoch, from }: Decision): void {
+    const last = this.decisions.at(-1)?.decision;
+    if (from === undefined || last?.phase !== "done" || last.to !== from) return;
+    this.#measure();
+    const now = this.#settings.now();
+    if (this.#mostReach(({ wholeSince }) => now - wholeSince > FOLLOWS_MS)) {
+      this.#break(`epoch ${epoch} leaves ${from}, which most proxies see up`);
+    }
+  }
+
+  #mostReach(isWell: (well: Well) => boolean): boolean {
+    const live = this.#settings.proxies().filter(({ isDead }) => !isDead);
+    const reach = live.filter((proxy) => isWell(this.#well.get(proxy)!));
+    return reach.length * 2 > live.length;
+  }
+
+  // ---- Triggers
+
+  triggers(proxy: SimulatedProxy, promotion: Promotion, what: "begin" | "end"): void {
+    const now = this.#settings.now();
+    const { epoch, fence } = promotion;
+    if (what === "end") {
+      const run = this.runs.findLast((each) => each.proxy === proxy && each.epoch === epoch)!;
+      run.endedAt = now;
+      const resumedAt = this.#suspended.get(run);
+      if (resumedAt !== undefined && now - resumedAt > RESUMED_MS) {
+        this.#break(
+          `the triggers of ${epoch} went on for ${now - resumedAt} ms after a suspension`,
+        );
+      }
+      return;
+    }
+    const running = this.runs.find((each) =>
+      each.endedAt === undefined && !this.#suspended.has(each)
+    );
+    if (running !== undefined) {
+      this.#break(`triggers of epoch ${epoch} begin while those of ${running.epoch} run`);
+    }
+    this.#begunOnce(proxy, promotion);
+    this.#asStored(proxy, promotion);
+    this.runs.push({ proxy, epoch, fence, begunAt: now, endedAt: undefined });
+  }
+
+  #begunOnce(proxy: SimulatedProxy, { epoch, fence }: Promotion): void {
+    const { policy } = this.#settings;
+    const same = this.runs.filter((each) => each.epoch === epoch);
+    if (same.some((each) => each.proxy !== proxy)) {
+      this.#break(`the triggers of epoch ${epoch} were begun by two proxies`);
+    }
+    const last = this.runs.at(-1);
+    if (same.length > 0 && (policy.onTriggerFailure !== "retry" || last!.epoch !== epoch)) {
+      this.#break(`the triggers of epoch ${epoch} were begun again`);
+    }
+    if (last === undefined || last.epoch === epoch) return;
+    if (fence! <= last.fence!) this.#break(`fence ${fence} came after ${last.fence}`);
+    if (epoch <= last.epoch) this.#break(`epoch ${epoch} came after ${last.epoch}`);
+  }
+
+  /** The fence is the revision at which the epoch was stored, by this proxy and for this upstream. */
+  #asStored(proxy: SimulatedProxy, { epoch, fence, to }: Promotion): void {
+    if (fence === undefined) return this.#break(`epoch ${epoch} has no fence`);
+    const first = this.decisions.find((each) => each.decision.epoch === epoch);
+    if (first === undefined) return this.#break(`epoch ${epoch} begins, and was never stored`);
+    const { decision, revision } = first;
+    if (decision.by !== proxy.name || decision.to !== to) {
+      this.#break(`epoch ${epoch} is for ${decision.to} by ${decision.by}, its triggers for ${to}`);
+    }
+    if (revision !== fence) {
+      this.#break(`epoch ${epoch} was stored at ${revision}, and its fence is ${fence}`);
+    }
+  }
+
+  /** Its machine stands still, and with it its programs, which only the fence can stop if they go on later. */
+  suspended(proxy: SimulatedProxy): void {
+    for (const run of this.runs) {
+      if (run.proxy === proxy && run.endedAt === undefined) this.#suspended.set(run, Infinity);
+    }
+  }
+
+  wentOn(proxy: SimulatedProxy): void {
+    for (const run of this.#suspended.keys()) {
+      if (run.proxy === proxy) this.#suspended.set(run, this.#settings.now());
+    }
+  }
+
+  // ---- Orders
+
+  /** The operator gives an order. Returns who is told what becomes of it, and the name under which it is given. */
+  ordered(proxy: SimulatedProxy, order: OperatorOrder) {
+    const number = ++this.#orders;
+    this.#open.set(number, proxy);
+    const subject = subjectOf(order);
+    const changing = this.#changing.get(subject) ?? new Set();
+    this.#changing.set(subject, changing.add(number));
+    if (isEnd(order)) {
+      this.#standing.delete(subject);
+      this.#ends.set(subject, number);
+    }
+    const onOutcome = ({ is }: OrderOutcome) => {
+      if (is === "accepted") return;
+      this.#open.delete(number);
+      // One whose fate is not known may be carried out later.
+      if (is === "finished" || is === "refused") changing.delete(number);
+      if (is !== "finished" || subject === "" || isEnd(order) || changing.size > 0) return;
+      if (number < (this.#ends.get(subject) ?? 0)) return;
+      const epochs = this.#settings.proxies().map(({ controller: { state } }) => state.epoch);
+      this.#standing.set(subject, Math.max(...epochs));
+    };
+    return { by: `ann ${number}`, onOutcome };
+  }
+
+  /** A proxy carries an order out. */
+  executes(by: string): void {
+    const number = by.split(" ").slice(0, 2).join(" ");
+    if (this.#executed.has(number)) this.#break(`the order of ${number} was carried out twice`);
+    this.#executed.add(number);
+  }
+
+  /** The orders that were never answered, though the proxy that got them lives. */
+  unanswered(): number[] {
+    return [...this.#open].filter(([, { isDead }]) => !isDead).map(([number]) => number);
+  }
+
+  // ---- Clients
+
+  /** An upstream has answered clients of a proxy: it may not, if new ones are let through to another one. */
+  answered(proxy: SimulatedProxy, upstream: string): void {
+    const { policy } = this.#settings;
+    const { route, opened, clock } = proxy;
+    if (policy.roles === undefined || route === undefined || route === upstream) return;
+    if (clock.now() - opened!.at < SESSION_MS) return;
+    this.#break(`${upstream} answers a client of ${proxy.name}, whose clients are at ${route}`);
+  }
+
+  /** Looks at all proxies; to be called again and again. */
+  look(): void {
+    const { now, proxies } = this.#settings;
+    const stored = this.decisions.at(-1);
+    this.#measure();
+    if (stored?.decision.phase !== "done") return;
+    const { to } = stored.decision;
+    const isDrained = proxies().some(({ controller: { state } }) => state.drained.has(to));
+    // What most of them cannot reach may be left, and what is drained is not chosen again.
+    if (isDrained || !this.#mostReach(({ since }) => now() - since > FOLLOWS_MS)) return;
+    for (const proxy of proxies()) {
+      const well = this.#well.get(proxy)!;
+      const isLong = (since: number) => now() - Math.max(since, stored.at) > FOLLOWS_MS;
+      if (proxy.route === to) well.servedAt = now();
+      const isMissing = now() - well.servedAt > MISSING_MS;
+      if (isLong(well.wholeSince)) {
+        well.follows = stored;
+        if (isMissing) this.#break(`${proxy.name} reaches all, and does not serve ${to}`);
+      } else if (well.follows === stored && isLong(well.since) && isMissing) {
+        this.#break(`${proxy.name} does not serve ${to} any more`);
+      }
+    }
+  }
+
+  #measure(): void {
+    const { now, servers, reaches, proxies } = this.#settings;
+    const to = this.decisions.at(-1)?.decision.to;
+    for (const proxy of proxies()) {
+      const { phase } = proxy.controller.state;
+      // One that moves the traffic has not stored that yet, or is about to store that it was given up.
+      const isAwake = !proxy.isDead && !proxy.clock.stands && phase.name !== "promoting";
+      const isWell = isAwake && to !== undefined && servers.isPrimary(to) && reaches(proxy, to);
+      const well = this.#well.get(proxy) ??
+        { since: now(), wholeSince: now(), servedAt: now(), follows: undefined };
+      this.#well.set(proxy, well);
+      if (!isWell) well.since = now();
+      if (!isWell || !reaches(proxy, "etcd")) well.wholeSince = now();
+    }
+  }
+}
+
+/** What an order is about: later ones about the same undo it. */
+function subjectOf(order: OperatorOrder): string {
+  if ("upstream" in order) return order.upstream;
+  return order.name === "pause" || order.name === "resume" ? "pause" : "";
+}
+
+function isEnd({ name }: OperatorOrder): boolean {
+  return name === "resume" || name === "undrain";
+}
