@@ -21,13 +21,8 @@ import type { CertifiedKey } from "../net/transport.ts";
 import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { type CertificatePair, findPairs, PairError } from "./certificates.ts";
 import { checkAdminToken } from "./admin_token.ts";
-import {
-  hasCertificate,
-  NO_CERTIFICATE,
-  type PairObjection,
-  pairObjections,
-  whyNoAuthorities,
-} from "./pem.ts";
+import type { PairTrial } from "./openssl.ts";
+import { hasCertificate, NO_CERTIFICATE, pairObjections, whyNoAuthorities } from "./pem.ts";
 import { checkCoordinatorFiles } from "./coordination.ts";
 import { checkStateDir } from "./state_dir.ts";
 import { opensslReason } from "./threads.ts";
@@ -150,13 +145,15 @@ class FileCheck {
     const page = await this.#read("errorPage", service.errorPage);
     const isHtml = /\.html?$/i.test(service.errorPage ?? "");
     const contentType = `text/${isHtml ? "html" : "plain"}; charset=utf-8`;
+    using trial = await trialFor(service);
     return {
       caCerts: await this.#authorities("caFile", service.caFile),
       errorPage: page === undefined ? undefined : { contentType, bytes: page },
-      https: await this.#https(service),
+      https: await this.#https(service, trial),
       upstreamCertificate: await this.#pair(
         { certPath: service.upstreamCert, keyPath: service.upstreamKey },
         ["upstreamCert", "upstreamKey"],
+        trial,
       ),
     };
   }
@@ -169,14 +166,17 @@ class FileCheck {
     return [pem];
   }
 
-  async #https(service: HttpConfig): Promise<HttpsSettings | undefined> {
+  async #https(
+    service: HttpConfig,
+    trial: PairTrial | undefined,
+  ): Promise<HttpsSettings | undefined> {
     if (service.tlsCert === undefined) return undefined;
     const clientCa = (await this.#authorities("clientCa", service.clientCa))?.[0];
     const certificates: TlsFiles[] = [];
     for (const paths of await this.#pairs(service)) {
       // The key of a folder, or of a file that holds both, was not named by an option of its own.
       const isNamed = service.tlsKey?.includes(paths.keyPath) === true;
-      const pair = await this.#pair(paths, ["tlsCert", isNamed ? "tlsKey" : "tlsCert"]);
+      const pair = await this.#pair(paths, ["tlsCert", isNamed ? "tlsKey" : "tlsCert"], trial);
       if (pair !== undefined) certificates.push({ ...paths, ...pair });
     }
     if (certificates.length === 0) return undefined;
@@ -200,25 +200,17 @@ class FileCheck {
       readonly keyPath?: string | undefined;
     },
     [certOption, keyOption]: readonly [Key, Key],
+    trial: PairTrial | undefined,
   ): Promise<CertifiedKey | undefined> {
     const cert = decoded(await this.#read(certOption, certPath));
     const key = decoded(await this.#read(keyOption, keyPath));
     // `validate.ts` has refused one without the other.
     if (cert === undefined || key === undefined) return undefined;
-    const openssl = await this.#openssl();
-    for (const { part, why } of pairObjections({ cert, key }, certPath!, openssl)) {
+    for (const { part, why } of pairObjections({ cert, key }, certPath!, trial)) {
       if (part === "cert") this.#error(certOption, certPath!, why);
       else this.#error(keyOption, keyPath!, why);
     }
     return { cert, key };
-  }
-
-  /** What tries a pair, if OpenSSL will use it. */
-  async #openssl(): Promise<((pair: CertifiedKey) => PairObjection | undefined) | undefined> {
-    const service = this.#service;
-    if (service.mode !== "http" || service.relay === "stream") return undefined;
-    if (await opensslReason() !== undefined) return undefined;
-    return (await import("./openssl.ts")).pairObjection;
   }
 
   /** The bytes of a file; undefined after an error or without a path. */
@@ -269,6 +261,15 @@ class FileCheck {
     const from = this.#service.origins[key];
     this.errors.push(`Cannot use ${quote(written)} as ${yamlKeyOf(key)}: ${why} (from ${from})`);
   }
+}
+
+/** What tries certificates with their keys, if a service has some that OpenSSL will use. */
+async function trialFor(
+  { tlsCert, upstreamCert, relay }: HttpConfig,
+): Promise<PairTrial | undefined> {
+  if (relay === "stream" || (tlsCert ?? upstreamCert) === undefined) return undefined;
+  if (await opensslReason() !== undefined) return undefined;
+  return new (await import("./openssl.ts")).PairTrial();
 }
 
 const NO_HTTP: HttpFiles = {

@@ -1,8 +1,8 @@
 /** What the services need of the system's OpenSSL. Loaded only where TLS is configured. Part of the composition root. */
 import { rootCertificates } from "node:tls";
 import { PemError } from "../linux/pem.ts";
-import type { CertifiedKey } from "../linux/tls_context.ts";
-import { newTicketKeys } from "../linux/ticket_keys.ts";
+import { closeOpenSsl, openOpenSsl } from "../linux/open_openssl.ts";
+import { type CertifiedKey, newSslCtx, useCertificate } from "../linux/tls_context.ts";
 import { hasSystemStore } from "../linux/system_store.ts";
 import { CertificateError, TlsServerContext } from "../linux/tls_server.ts";
 import type { HttpsSettings } from "../gateway/listen.ts";
@@ -59,16 +59,27 @@ export function certificatesObjection(
   }
 }
 
-/** Which part of a pair cannot be used by OpenSSL, and why, for a person; undefined if it can. */
-export function pairObjection(pair: CertifiedKey): PairObjection | undefined {
-  const settings = { certificates: [pair], protocols: [], ticketKeys: newTicketKeys() };
-  try {
-    new TlsServerContext(settings)[Symbol.dispose]();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
-    const { cause, message: why } = error;
-    return { part: cause instanceof PemError && cause.part === "key" ? "key" : "cert", why };
+/** Tries certificates with their keys one by one. It keeps the library open, since opening it costs more than they do. */
+export class PairTrial implements Disposable {
+  readonly #openSsl = openOpenSsl();
+
+  /** Which part of a pair cannot be used by OpenSSL, and why, for a person; undefined if it can. */
+  objection(pair: CertifiedKey): PairObjection | undefined {
+    const { ssl, crypto } = this.#openSsl;
+    const context = newSslCtx(this.#openSsl);
+    try {
+      crypto.X509_free(useCertificate(this.#openSsl, context, pair));
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof PemError)) throw error;
+      return { part: error.part === "key" ? "key" : "cert", why: error.message };
+    } finally {
+      ssl.SSL_CTX_free(context);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeOpenSsl();
   }
 }
 

@@ -4,7 +4,7 @@ import { Authority } from "../linux/testing/authority.ts";
 import { hasSystemStore } from "../linux/system_store.ts";
 import { opensslTest } from "../linux/testing/tls_pair.ts";
 import { newTicketKeys } from "../linux/ticket_keys.ts";
-import { certificatesObjection, dialTlsOf, opensslSockets, pairObjection } from "./openssl.ts";
+import { certificatesObjection, dialTlsOf, opensslSockets, PairTrial } from "./openssl.ts";
 
 opensslTest(
   "upstreams are verified by the system's authorities, or by those of Deno where it has none",
@@ -76,10 +76,11 @@ opensslTest("of a pair the part is named that cannot be used", async () => {
     await authority.certify({ names: ["b.test"] }),
     await authority.certify({ names: ["c.test"], rsa: true }),
   ];
-  assertEquals(pairObjection(one), undefined);
+  using trial = new PairTrial();
+  assertEquals(trial.objection(one), undefined);
   const mixed = { part: "key", why: "it does not belong to the certificate" } as const;
-  assertEquals(pairObjection({ ...one, key: other.key }), mixed);
+  assertEquals(trial.objection({ ...one, key: other.key }), mixed);
   // The key of another kind.
-  assertEquals(pairObjection({ ...one, key: another.key }), mixed);
-  assertEquals(pairObjection({ ...one, cert: "junk" })?.part, "cert");
+  assertEquals(trial.objection({ ...one, key: another.key }), mixed);
+  assertEquals(trial.objection({ ...one, cert: "junk" })?.part, "cert");
 });

@@ -26,13 +26,13 @@ interface Pair {
 }
 
 /**
- * What is wrong with a certificate chain and its key. `certPath` is where the chain was read, for the reason. `openssl`
- * tries the pair if OpenSSL will use it; without it Deno's TLS tries it.
+ * What is wrong with a certificate chain and its key. `certPath` is where the chain was read, for the reason. `trial`
+ * tries the pair by another library than Deno's, which will use it.
  */
 export function pairObjections(
   { cert, key }: Pair,
   certPath: string,
-  openssl?: (pair: Pair) => PairObjection | undefined,
+  trial?: { objection(pair: Pair): PairObjection | undefined },
 ): PairObjection[] {
   const found: PairObjection[] = [];
   const isCert = hasCertificate(cert);
@@ -43,7 +43,7 @@ export function pairObjections(
   } else if (!hasBlock(key, "(\\w+ )?PRIVATE KEY")) {
     found.push({ part: "key", why: "it holds no private key (PEM)" });
   } else if (isCert) {
-    const one = openssl === undefined ? ofDeno({ cert, key }) : openssl({ cert, key });
+    const one = trial === undefined ? ofDeno({ cert, key }) : trial.objection({ cert, key });
     if (one !== undefined) found.push(inWords(one, certPath));
   }
   return found;

@@ -26,7 +26,7 @@ export async function serviceTls(
 ): Promise<ServiceTls | string | undefined> {
   if (!speaksTls(config)) return undefined;
   const { certificatesObjection, dialTlsOf, opensslSockets } = await import("./openssl.ts");
-  const why = files.https === undefined ? undefined : certificatesObjection(files.https);
+  const why = files.https && certificatesObjection(files.https, eachTried(files.https));
   if (why !== undefined) return why;
   const sockets = former?.sockets ?? opensslSockets();
   return {
@@ -35,4 +35,9 @@ export async function serviceTls(
     objection: certificatesObjection,
     close: () => void sockets.close(),
   };
+}
+
+/** Each certificate was tried when its file was read; one is tried again, together with the authorities for clients. */
+function eachTried(https: HttpsSettings): HttpsSettings {
+  return { ...https, certificates: https.certificates.slice(1) };
 }
