@@ -46,6 +46,31 @@ memberTest("fences and epochs grow over a restart of all proxies, and of etcd", 
   assertEquals(await cluster.runs(), ["start", "failover", "failover"]);
 });
 
+memberTest("two clusters in one etcd know nothing of each other", async () => {
+  await using cluster = await SmallCluster.start(1, {}, { hasTrigger: true });
+  const { first, second, members: [one], coordinator } = cluster;
+  const other = await cluster.add({ coordinator: `${coordinator}.2` });
+  await cluster.serve(first);
+  for (const { state } of [one!, other]) {
+    const { cluster: { role, proxies } } = await state();
+    assertEquals([role, proxies.length], ["leads", 1]);
+  }
+  const [status] = await one!.control.order("pause?wait=true");
+  assertEquals(status, 200);
+  await first.kill();
+  await cluster.serve(second, [other]);
+  await one!.proxy.event("failover.withheld", { upstream: first.name });
+  assertEquals((await one!.state()).active, first.name);
+  assertEquals(other.proxy.events("service.paused"), []);
+  assertEquals((await one!.control.order("resume?wait=true"))[0], 200);
+  await cluster.serve(second, [one!]);
+  const runs = (await cluster.folder.read("runs")).trim().split("\n");
+  assertEquals(runs.map((line) => line.split(" ")[0]).sort(), [
+    ...["failover", "failover"],
+    ...["start", "start"],
+  ]);
+});
+
 for (const role of ["leads", "follows"] as const) {
   memberTest(
     `a proxy that ${role} and gets no descriptor hinders no other, and follows later`,

@@ -1,0 +1,89 @@
+/** The shell beside a trigger is ended, and then its proxy is stopped: what still ends the trigger in time. */
+import { assert, assertEquals } from "@std/assert";
+import { testWithPrograms } from "../harness/scenario.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
+import { ProxyCluster } from "./proxy_cluster.ts";
+
+/** A process and its parent. */
+interface Process {
+  readonly pid: number;
+  readonly parent: number;
+  readonly command: string;
+}
+
+/** All processes of this machine that can be read. */
+function processes(): Process[] {
+  return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const command = Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ");
+      // After the name of the program, which may contain anything (proc(5)).
+      const [, parent] = Deno.readTextFileSync(`/proc/${name}/stat`).replace(/^.*\) /s, "").split(
+        " ",
+      );
+      return [{ pid: Number(name), parent: Number(parent), command }];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** The watcher beside the trigger of this proxy; waits for it. */
+async function watcherOf(proxy: number): Promise<number> {
+  const search = async () => {
+    for (;;) {
+      const all = processes();
+      const trigger = all.find(({ parent, command }) =>
+        parent === proxy && command.includes("trigger.sh") && !command.includes("kill -KILL")
+      );
+      const watcher = all.find(({ parent, command }) =>
+        parent === trigger?.pid && command.includes("kill -KILL 0")
+      );
+      if (watcher !== undefined) return watcher.pid;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  return await withTestDeadline("the watcher of a trigger", search());
+}
+
+testWithPrograms(
+  "cluster: the watcher of a trigger is killed, then its proxy is stopped: no two runs overlap",
+  ["etcd", "flock"],
+  async () => {
+    await using cluster = await ProxyCluster.start(2);
+    const writers = cluster.write();
+    const { first, second, members, folder } = cluster;
+    const leader = await cluster.leader();
+    const other = members.find((each) => each !== leader)!;
+    await folder.write("seconds-failover", "25");
+    await first.kill();
+    await cluster.triggered(({ event, what }) => event === "failover" && what === "begin");
+    Deno.kill(await watcherOf(leader.proxy.pid), "SIGKILL");
+    leader.proxy.signal("SIGSTOP");
+    await other.proxy.event("promotion.finished", { to: second.name, move: "resume" });
+    leader.proxy.signal("SIGCONT");
+    await leader.proxy.event("decision.followed", { to: second.name });
+    const begun = (await cluster.triggers()).filter(({ what }) => what === "begin");
+    assertEquals(begun.map(({ event }) => event), ["start", "failover", "resume"]);
+    assertEquals(await cluster.breaches(), []);
+    assert(writers.some(({ acknowledged }) => acknowledged.length > 0));
+  },
+);
+
+testWithPrograms(
+  "cluster: a trigger whose watcher was killed ends with an error, and not without a word",
+  ["etcd", "flock"],
+  async () => {
+    await using cluster = await ProxyCluster.start(1);
+    const { first, second, folder } = cluster;
+    const leader = await cluster.leader();
+    await folder.write("seconds-failover", "25");
+    await first.kill();
+    await cluster.triggered(({ event, what }) => event === "failover" && what === "begin");
+    Deno.kill(await watcherOf(leader.proxy.pid), "SIGKILL");
+    // Nobody tells it that the lease was renewed.
+    const { reason } = await leader.proxy.event("trigger.failed");
+    assertEquals(reason, "was ended by SIGKILL");
+    await leader.proxy.event("promotion.finished", { to: second.name });
+  },
+);
