@@ -9,7 +9,7 @@ import type { Publish } from "../events/events.ts";
 import type { ClusterCoordinator } from "../cluster/coordinator.ts";
 import type { CoordinatedService } from "../cluster/coordinated_service.ts";
 import type { ClientTls, EndpointNames } from "../cluster/etcd_client.ts";
-import { resolver } from "../net/resolve.ts";
+import { type Resolver, resolver } from "../net/resolve.ts";
 import { quote } from "../config/kinds.ts";
 import type { ProcessConfig } from "../config/options.ts";
 import { yamlKeyOf } from "../config/rows.ts";
@@ -21,14 +21,47 @@ const CALL_SHARE = 0.15;
 /** Longest file of a password or of certificates, in bytes. */
 const FILE_BYTES_MAX = 1 << 20;
 
-const NAMES: EndpointNames = {
-  async addressesOf(host) {
-    const found = await resolver.resolve(host);
+/** Look-ups by `fetch` at one time, for one name that is not answered … */
+const LOOK_UPS_MAX = 2;
+/** … each of which may occupy a thread for so long: the usual time of resolv.conf(5), in milliseconds. */
+const LOOK_UP_MS = 10_000;
+
+/** The names of all endpoints, for all services of the process. */
+export class ProcessNames implements EndpointNames {
+  readonly #resolver: Resolver;
+  readonly #clock: Clock;
+  /** By name: when `fetch` began to look it up while it was not answered. */
+  readonly #lookUps = new Map<string, readonly number[]>();
+
+  constructor(ofProcess: Resolver, clock: Clock) {
+    this.#resolver = ofProcess;
+    this.#clock = clock;
+  }
+
+  async addressesOf(host: string): Promise<readonly string[]> {
+    const found = await this.#resolver.resolve(host);
     return found instanceof Fault ? [] : found;
-  },
-  tried: (host, ip, isConnected) =>
-    isConnected ? resolver.connected(host, ip) : resolver.failed(host, ip),
-};
+  }
+
+  tried(host: string, ip: string, isConnected: boolean): void {
+    if (isConnected) this.#resolver.connected(host, ip);
+    else {
+      this.#resolver.failed(host, ip);
+      this.#resolver.doubt(host);
+    }
+  }
+
+  mayLookUp(host: string): boolean {
+    if (this.#resolver.isAnswered(host)) return true;
+    const now = this.#clock.now();
+    const running = (this.#lookUps.get(host) ?? []).filter((at) => at > now - LOOK_UP_MS);
+    if (running.length >= LOOK_UPS_MAX) return false;
+    this.#lookUps.set(host, [...running, now]);
+    return true;
+  }
+}
+
+const NAMES = new ProcessNames(resolver, realClock);
 
 const FILE_KEYS = [
   "coordinatorPasswordFile",

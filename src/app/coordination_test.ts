@@ -5,7 +5,8 @@ import { POLICY } from "../failover/testing/policy.ts";
 import { START } from "../failover/testing/states.ts";
 import { TempFolder } from "../base/testing/temp_folder.ts";
 import { certificateFor } from "../net/testing/certificate.ts";
-import { checkCoordinatorFiles, coordinationOf } from "./coordination.ts";
+import { Resolver } from "../net/resolve.ts";
+import { checkCoordinatorFiles, coordinationOf, ProcessNames } from "./coordination.ts";
 
 const SERVICE = ["--hosts=a:1", "--port=1"];
 const PLACE = "--coordinator=etcd://127.0.0.1:1,127.0.0.1:2/prod";
@@ -98,4 +99,23 @@ Deno.test("options of the coordinator that lack each other are errors, and warni
     "coordinator_lease does nothing without coordinator",
     "without_coordinator does nothing without coordinator",
   ]);
+});
+
+Deno.test("a name that is not answered is looked up by few connections at a time", async () => {
+  const clock = new ManualClock();
+  let answer: readonly string[] = ["10.0.0.1"];
+  const names = new ProcessNames(new Resolver(clock, () => Promise.resolve(answer)), clock);
+  assertEquals(await names.addressesOf("etcd"), ["10.0.0.1"]);
+  const allowed = () => Array.from({ length: 4 }, () => names.mayLookUp("etcd"));
+  assertEquals(allowed(), [true, true, true, true]);
+  answer = [];
+  names.tried("etcd", "10.0.0.1", false);
+  await clock.advance(1_000);
+  assertEquals(await names.addressesOf("etcd"), ["10.0.0.1"]);
+  assertEquals(allowed(), [true, true, false, false]);
+  await clock.advance(10_000);
+  assertEquals(allowed(), [true, true, false, false]);
+  answer = ["10.0.0.1"];
+  await names.addressesOf("etcd");
+  assertEquals(allowed(), [true, true, true, true]);
 });

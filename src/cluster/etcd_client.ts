@@ -45,6 +45,8 @@ export interface EndpointNames {
   addressesOf(host: string): Promise<readonly string[]>;
   /** A connection to this address was made, or not. */
   tried(host: string, ip: string, isConnected: boolean): void;
+  /** Whether `fetch` may look this name up itself now, since it may not be connected to it. */
+  mayLookUp(host: string): boolean;
 }
 
 /** Where etcd is, and who we are there. */
@@ -84,6 +86,8 @@ export class EtcdClient implements Etcd, Disposable {
   #http: Promise<Deno.HttpClient | undefined> | undefined;
   #rereadAt = -Infinity;
   #trouble: string | undefined;
+  /** The names whose last call failed: there may be no connection to them any more. */
+  readonly #failed = new Set<string>();
 
   constructor(settings: EtcdSettings, clock: Clock) {
     if (settings.endpoints.length === 0) throw new Error("Cannot use etcd without an endpoint");
@@ -297,13 +301,20 @@ export class EtcdClient implements Etcd, Disposable {
     const url = new URL(`${endpoint}/v3/${path}`);
     const host = url.hostname.replace(/^\[|\]$/g, "");
     const ip = names === undefined ? undefined : await firstAddress(names, host, signal);
-    // A certificate is checked against the name, which is known to have an answer now.
+    // A certificate is checked against the name, which `fetch` looks up again.
     if (ip !== undefined && url.protocol === "http:") {
       url.hostname = ip.includes(":") ? `[${ip}]` : ip;
+    } else if (ip !== undefined && this.#failed.has(host) && names?.mayLookUp(host) === false) {
+      throw new EtcdError("unreachable", `the name service does not answer for ${host}`);
     }
     const response = this.#send(url, body, signal, token, client);
     if (ip !== undefined) {
-      response.then(() => names?.tried(host, ip, true), () => names?.tried(host, ip, false));
+      const tried = (isConnected: boolean) => {
+        if (isConnected) this.#failed.delete(host);
+        else this.#failed.add(host);
+        names?.tried(host, ip, isConnected);
+      };
+      response.then(() => tried(true), () => tried(false));
     }
     return await response;
   }

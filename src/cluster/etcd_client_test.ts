@@ -313,28 +313,6 @@ test("takes an answer of the wrong shape for none, and asks the next endpoint", 
   }
 });
 
-test("looks names up by what it was given, and a silent name delays no longer than a call", async () => {
-  await using etcd = await EtcdCluster.start(1);
-  const { port } = new URL(etcd.endpoints[0]!);
-  const tried: string[] = [];
-  const names = {
-    addressesOf: (host: string) =>
-      host === "silent.test"
-        ? new Promise<never>(() => {})
-        : Promise.resolve(host === "etcd.test" ? ["127.0.0.1"] : []),
-    tried: (host: string, ip: string, isConnected: boolean) =>
-      void tried.push(`${host} ${ip} ${isConnected}`),
-  };
-  const more = { ...SOON, names };
-  using client = clientOf([`http://silent.test:${port}`, `http://etcd.test:${port}`], more);
-  await client.read();
-  assertEquals([client.endpoint, tried], [`http://etcd.test:${port}`, [
-    "etcd.test 127.0.0.1 true",
-  ]]);
-  using unknown = clientOf([`http://unknown.test:${port}`], { names });
-  await assertRejects(() => unknown.read(), EtcdError, "unknown.test has no address");
-});
-
 test("logs in, and again when its token is not taken any more", async () => {
   await using etcd = await EtcdCluster.start(1);
   await enableUsers(etcd, "geheim");

@@ -32,6 +32,9 @@ interface Name {
   found: readonly string[];
   /** Until when no new look-up is needed. */
   freshUntil: number;
+  /** When the last look-up ended that found something, and whether it was the last of all. */
+  answeredAt: number;
+  isAnswered: boolean;
   /** The look-up that runs or is queued. Resolves when it has ended, with or without success. */
   asking: Promise<void> | undefined;
   /** A caller has waited for that look-up without success: others do not wait for it. */
@@ -74,6 +77,19 @@ export class Resolver {
     return answerOf(name);
   }
 
+  /** Whether the name service has answered for `host` a moment ago: another look-up would not wait. */
+  isAnswered(host: string): boolean {
+    const name = this.#names.get(host);
+    return name !== undefined && name.isAnswered && this.#clock.now() < name.freshUntil;
+  }
+
+  /** The next caller asks again, unless the name was answered within the last second. */
+  doubt(host: string): void {
+    const name = this.#names.get(host);
+    if (name === undefined) return;
+    name.freshUntil = Math.min(name.freshUntil, name.answeredAt + RETRY_MS);
+  }
+
   /** Reports that a connection to this address of `host` was made. */
   connected(host: string, ip: string): void {
     const name = this.#names.get(host);
@@ -98,6 +114,8 @@ export class Resolver {
       host,
       found: [],
       freshUntil: -Infinity,
+      answeredAt: -Infinity,
+      isAnswered: false,
       asking: undefined,
       isSilent: false,
       best: undefined,
@@ -136,6 +154,8 @@ export class Resolver {
     if (isSlow) this.#slow--;
     else this.#running--;
     if (found.length > 0) this.#learn(name, found);
+    name.isAnswered = found.length > 0;
+    if (name.isAnswered) name.answeredAt = this.#clock.now();
     name.freshUntil = this.#clock.now() + (found.length > 0 ? this.#freshMs : RETRY_MS);
     name.asking = undefined;
     name.isSilent = false;

@@ -146,3 +146,27 @@ Deno.test("a look-up that throws counts as failed", async () => {
   const resolver = new Resolver(new ManualClock(), () => Promise.reject(new Error("broken")));
   assertInstanceOf(await resolver.resolve("db"), Fault);
 });
+
+Deno.test("whether a name is answered is known as long as the answer is valid, and after a doubt for a second", async () => {
+  const service = new FakeNameService();
+  const { resolver, clock, asked } = service;
+  resolver.doubt("db");
+  assertEquals(resolver.isAnswered("db"), false);
+  await service.found("db", ["10.0.0.1"]);
+  assertEquals(resolver.isAnswered("db"), true);
+  resolver.doubt("db");
+  assertEquals(resolver.isAnswered("db"), true);
+  await clock.advance(1_000);
+  assertEquals(resolver.isAnswered("db"), false);
+  // The service is silent, then says that there is no such name, and then answers.
+  const asking = resolver.resolve("db");
+  await clock.advance(250);
+  assertEquals([await asking, asked.length], [["10.0.0.1"], 2]);
+  assertEquals(resolver.isAnswered("db"), false);
+  asked.at(-1)!.answer([]);
+  await clock.advance(0);
+  assertEquals(resolver.isAnswered("db"), false);
+  await clock.advance(1_000);
+  await service.found("db", ["10.0.0.1"]);
+  assertEquals(resolver.isAnswered("db"), true);
+});
