@@ -3,7 +3,7 @@ import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import { DISCARDED_AT_ONCE, LINE_COST, LINE_MAX, OUTPUT_MAX, PAUSE_MS } from "./output.ts";
 import { type Ending, KILL_GRACE_MS, Programs, type Run } from "./program.ts";
 import type { Report } from "../../tests/harness/short_of_program.ts";
-import { LineCollector, ProgramFolder } from "./testing/program.ts";
+import { LineCollector, OpenForWriting, ProgramFolder } from "./testing/program.ts";
 
 /** One run of a shell script, and the lines that it printed. */
 class Fixture implements AsyncDisposable {
@@ -324,7 +324,7 @@ Deno.test({
     await using fixture = await Fixture.begin();
     const path = await fixture.folder.script("busy", "exit 0");
     {
-      using _ = await Deno.open(path, { write: true });
+      await using _writer = await OpenForWriting.begin(path);
       const { how, reason } = await fixture.run("", { path });
       assertEquals([how, reason], ["short", "could not be started: Text file busy"]);
     }

@@ -3,7 +3,7 @@ import { realClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { Promotion } from "../failover/ports.ts";
 import { Programs } from "./program.ts";
-import { LineCollector, ProgramFolder } from "./testing/program.ts";
+import { LineCollector, OpenForWriting, ProgramFolder } from "./testing/program.ts";
 import { ProgramTriggers } from "./trigger.ts";
 
 const promotion: Promotion = {
@@ -158,13 +158,14 @@ Deno.test({
     const busy = await fixture.folder.script("2", "exit 0");
     await fixture.folder.script("3", "exit 0");
     // A program that is open for writing cannot be executed (ETXTBSY).
-    const file = await Deno.open(busy, { append: true });
-    assertEquals(await fixture.triggers.run(promotion, never), {
-      how: "short",
-      reason: `trigger ${busy} could not be started: Text file busy`,
-      hasBegun: true,
-    });
-    file.close();
+    {
+      await using _writer = await OpenForWriting.begin(busy);
+      assertEquals(await fixture.triggers.run(promotion, never), {
+        how: "short",
+        reason: `trigger ${busy} could not be started: Text file busy`,
+        hasBegun: true,
+      });
+    }
     assertEquals((await fixture.triggers.run(promotion, never)).how, "failed");
     assertEquals(fixture.output.lines, [
       ...["started 0 7", "failed 0 7 exited with 1"],

@@ -1,6 +1,6 @@
 /** A folder for one test, which is removed after it, with files and scripts. */
 import { withTestDeadline } from "./test_deadline.ts";
-import { TempFolder } from "../../src/base/testing/temp_folder.ts";
+import { TempFolder, writeProgram } from "../../src/base/testing/temp_folder.ts";
 
 export class Folder extends TempFolder {
   /** Resolves when a file of that name exists. */
@@ -29,8 +29,7 @@ export class Folder extends TempFolder {
   async script(name: string, body: string): Promise<string> {
     const path = this.at(name);
     await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-    await Deno.writeTextFile(path, `#!/bin/sh\ncd '${this.path}' || exit 99\n${body}\n`);
-    await Deno.chmod(path, 0o755);
+    await writeProgram(path, `#!/bin/sh\ncd '${this.path}' || exit 99\n${body}\n`);
     return path;
   }
 }

@@ -1,4 +1,5 @@
 /** Reads the documentation: the commands of a page, and the scripts that readers copy. */
+import { writeProgram } from "../../src/base/testing/temp_folder.ts";
 
 const DOCS = new URL("../../.github/docs/", import.meta.url);
 const PAGES = [...Deno.readDirSync(DOCS)].filter(({ name }) => name.endsWith(".md"))
@@ -22,7 +23,6 @@ export function commandsOf(title: string): string[] {
 /** Writes scripts of the documentation into a folder, executable as the documentation says. */
 export async function copyScripts(folder: string, ...names: readonly string[]): Promise<void> {
   for (const name of names) {
-    await Deno.writeTextFile(`${folder}/${name}`, scriptOf(name));
-    await Deno.chmod(`${folder}/${name}`, 0o755);
+    await writeProgram(`${folder}/${name}`, scriptOf(name));
   }
 }

@@ -24,3 +24,23 @@ export async function withTestDeadline<T>(
     clearTimeout(timer);
   }
 }
+
+/** The pause between two looks, in milliseconds, where no event says when to look. */
+const LOOK_MS = 20;
+
+/** Looks again and again until `fact` holds; after `TEST_DEADLINE_MS` it rejects as `withTestDeadline` does. */
+export async function untilTrue(
+  what: string,
+  fact: () => boolean | Promise<boolean>,
+  more?: () => string,
+): Promise<void> {
+  let isOver = false;
+  const looking = async () => {
+    while (!isOver && !await fact()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  };
+  try {
+    await withTestDeadline(what, looking(), more);
+  } finally {
+    isOver = true;
+  }
+}

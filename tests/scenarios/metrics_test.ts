@@ -8,6 +8,7 @@ import { Folder } from "../harness/folder.ts";
 import { lint, NO_PROMTOOL } from "../harness/promtool.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { untilTrue } from "../harness/test_deadline.ts";
 
 /** No check fails because the machine is busy. */
 const PATIENT = { "check-timeout": "20s" };
@@ -83,8 +84,8 @@ scenario("a scrape shows how long clients waited, and how long triggers took", a
   await primary.kill();
   await proxy.event("promotion.started", { to: backup.name });
   const asked = [proxy.ask(), proxy.ask()];
-  let held: number | undefined;
-  while (held !== 2) held = valueOf(await scrape(), 'failover_clients_held{service="tcp"}');
+  const held = async () => valueOf(await scrape(), 'failover_clients_held{service="tcp"}');
+  await untilTrue("two clients to be held", async () => await held() === 2, proxy.lastLines);
   await folder.write("go", "");
 
   assertEquals(await Promise.all(asked), ["backup", "backup"]);
@@ -148,8 +149,8 @@ scenario("a request that waited, and one whose client left, are counted as such"
   leaving.close();
   const left =
     'http_server_request_duration_seconds_count{service="http",method="GET",status="0",upstream="none"}';
-  let count: number | undefined;
-  while (count !== 1) count = valueOf(await scrape(), left);
+  const count = async () => valueOf(await scrape(), left);
+  await untilTrue("it to be counted", async () => await count() === 1, proxy.lastLines);
 
   await primary.kill();
   const held = proxy.get("/");

@@ -7,6 +7,7 @@ import { MariaDb, MARIADB_NEEDS } from "../harness/mariadb.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { copyScripts } from "../harness/readme.ts";
 import { scenario } from "../harness/scenario.ts";
+import { untilTrue } from "../harness/test_deadline.ts";
 
 /** Runs SQL through the proxy; resolves with the lines of the result. */
 async function sql(folder: Folder, address: string, text: string): Promise<string[]> {
@@ -64,7 +65,8 @@ scenario(
     await replica.sql("stop slave sql_thread");
     await sql(folder, proxy.address, "insert into d.notes values ('received')");
     const written = (await primary.sql("select @@gtid_binlog_pos"))[0]!;
-    while (!(await replica.sql("show slave status")).join().includes(written));
+    const received = async () => (await replica.sql("show slave status")).join().includes(written);
+    await untilTrue("the replica to receive it", received, proxy.lastLines);
     await replica.sql("start slave sql_thread");
 
     await primary.kill();

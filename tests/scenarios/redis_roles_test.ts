@@ -9,7 +9,7 @@ import { type Flags, runProxy, spawnProxy, startProxy } from "../harness/proxy.t
 import { Redis, REDIS_NEEDS } from "../harness/redis.ts";
 import { startReloaded } from "../harness/reloaded.ts";
 import { scenario, testWithPrograms } from "../harness/scenario.ts";
-import { withTestDeadline } from "../harness/test_deadline.ts";
+import { untilTrue, withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { writeCertificate } from "../../src/net/testing/certificate.ts";
 
@@ -154,7 +154,8 @@ scenario(
     assertEquals(await write(proxy.address, "two"), "OK");
     await second.command("replicaof", "127.0.0.1", String(replica.port));
     await proxy.event("upstream.allowed", { upstream: second.name });
-    while (await second.command("get", "key") !== "two");
+    const has = async () => await second.command("get", "key") === "two";
+    await untilTrue("the second replica to have it", has, proxy.lastLines);
     await replica.kill();
     await proxy.event("server.promoted", { upstream: second.name });
     await proxy.event("promotion.finished", { move: "failover", to: second.name });

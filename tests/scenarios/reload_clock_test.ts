@@ -6,6 +6,7 @@ import { startReloaded } from "../harness/reloaded.ts";
 import { scenario } from "../harness/scenario.ts";
 import { Upgradable } from "../harness/upgradable.ts";
 import { startUpstream } from "../harness/upstream.ts";
+import { untilTrue } from "../harness/test_deadline.ts";
 
 /** At SIGWINCH its clock jumps an hour ahead, at the next one back. */
 const JUMPING = new URL("../faults/jumping_main.ts", import.meta.url);
@@ -33,10 +34,10 @@ scenario("the clock jumps between reloads, there and back: nothing moves", async
   };
   proxy.signal("SIGWINCH");
   // The signal and the order come by different ways.
-  while (!await isAhead());
+  await untilTrue("the clock to be ahead", isAhead, proxy.lastLines);
   assertEquals((await proxy.reload(of("3s"))).code, 0);
   proxy.signal("SIGWINCH");
-  while (await isAhead());
+  await untilTrue("the clock to be right", async () => !await isAhead(), proxy.lastLines);
   assertEquals((await proxy.reload(of("4s"))).code, 0);
 
   assertEquals([await session.ask(), await proxy.askAt(bind)], ["one", "one"]);
@@ -65,7 +66,8 @@ if (Deno.build.os === "linux") {
     // The clock of each process that takes over is an hour behind that of the one before, and then right.
     for (let turn = 0; turn < 2; turn++) {
       Deno.kill(it.pid, "SIGWINCH");
-      while ((await stateOf()).paused.since_unix < nowS() + HOUR_S / 2);
+      const isAhead = async () => (await stateOf()).paused.since_unix >= nowS() + HOUR_S / 2;
+      await untilTrue("the clock to be ahead", isAhead, it.proxy.lastLines);
 
       const { status, lines } = await it.upgrade(await it.executable(JUMPING));
 

@@ -8,6 +8,7 @@ import { scenario } from "../harness/scenario.ts";
 import { askSteadily, SteadyCount } from "../harness/steady_clients.ts";
 import { request, WebConnection } from "../harness/web_client.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { untilTrue, withTestDeadline } from "../harness/test_deadline.ts";
 
 scenario(
   "reloads cost no request, on kept connections and on new ones",
@@ -36,11 +37,12 @@ scenario(
     for (const version of [...versions, ...versions]) {
       const reached = counts.map((count) => count.reaches(count.answered + 50));
       assertEquals((await proxy.reload(version)).code, 0);
-      await Promise.all(reached);
+      await withTestDeadline("answers after a reload", Promise.all(reached), proxy.lastLines);
     }
 
     // The end would refuse clients that wait for the upstream of the last list.
-    while ((await proxy.state() as unknown as { phase: string }).phase !== "serving");
+    const phase = async () => (await proxy.state() as unknown as { phase: string }).phase;
+    await untilTrue("an upstream", async () => await phase() === "serving", proxy.lastLines);
     await proxy.stop();
     await Promise.all(loads);
     for (const { lost, answered } of counts) {

@@ -10,7 +10,7 @@ import { tcpOf } from "../../src/config/testing/config.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { type FileOptions, type ReloadedProxy, startReloaded } from "../harness/reloaded.ts";
 import { BIG, ScriptedWeb } from "../harness/scripted_web.ts";
-import { withTestDeadline } from "../harness/test_deadline.ts";
+import { untilTrue, withTestDeadline } from "../harness/test_deadline.ts";
 import { type Reply, request, type Sent, WebConnection } from "../harness/web_client.ts";
 
 /** What a row sees the process with. */
@@ -359,7 +359,8 @@ const ROWS: Readonly<Record<Key, Row>> = {
     see: async ({ proxy, ask }) => {
       // Lines from before may still be on their way.
       const since = new Date().toISOString();
-      while (!(await ask()).text.includes('"two"')) await pause(20);
+      const isMoved = async () => (await ask()).text.includes('"two"');
+      await untilTrue("the other upstream", isMoved, proxy.lastLines);
       const later = (line: string) => line.startsWith("{") && JSON.parse(line).time >= since;
       assertEquals(proxy.log.filter(later), []);
     },
@@ -432,7 +433,7 @@ Deno.test("every option that can change in place is in force in the running proc
     if (!isSeen(row)) continue;
     await t.step(yamlKeyOf(key), async () => {
       assertEquals((await proxy.reload(textOf())).code, 0);
-      while (!await isAsAtFirst()) await pause(20);
+      await untilTrue("the first state", isAsAtFirst, proxy.lastLines);
       one.forget();
       two.forget();
       const stage = { proxy, listen, admin, one, two, folder, ask, index: proxy.log.length - 1 };

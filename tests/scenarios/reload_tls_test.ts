@@ -5,8 +5,7 @@ import { Authority } from "../../src/linux/testing/authority.ts";
 import { certify, demandingUpstream, opensslScenario } from "../harness/certified.ts";
 import { type FileOptions, startReloaded } from "../harness/reloaded.ts";
 import { ScriptedWeb } from "../harness/scripted_web.ts";
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+import { untilTrue } from "../harness/test_deadline.ts";
 
 /** What curl prints, with the head of the response, or why it got none. */
 async function curl(args: readonly string[]): Promise<string> {
@@ -88,7 +87,8 @@ opensslScenario(
     const half = { ...trusting, upstream_cert: wrong.cert, upstream_key: wrong.key };
     assertEquals((await proxy.reload(of(half))).code, 0);
     // The upstream is trusted now, and does not trust the proxy.
-    while (!JSON.stringify(await proxy.state()).includes("reset by upstream")) await pause(50);
+    const isReset = async () => JSON.stringify(await proxy.state()).includes("reset by upstream");
+    await untilTrue("the upstream to refuse the certificate", isReset, proxy.lastLines);
     const whole = { ...trusting, upstream_cert: right.cert, upstream_key: right.key };
     assertEquals((await proxy.reload(of(whole))).code, 0);
     await proxy.event("promotion.finished");

@@ -27,6 +27,17 @@ export class TempFolder implements AsyncDisposable {
   }
 }
 
+/**
+ * Writes a file that can be executed. Another process writes it: a child that another test starts meanwhile would hold
+ * our descriptor for writing until its own execve(2), and a file that is open for writing cannot be started (ETXTBSY).
+ */
+export async function writeProgram(path: string, text: string, mode = 0o755): Promise<void> {
+  const { success } = await new Deno.Command("sh", {
+    args: ["-c", 'printf %s "$2" >"$1" && chmod "$3" "$1"', "sh", path, text, mode.toString(8)],
+  }).output();
+  if (!success) throw new Error(`Cannot write ${path}`);
+}
+
 /** Runs `work` with the path of such a folder. */
 export async function inTempFolder(work: (folder: string) => Promise<void>): Promise<void> {
   await using folder = await TempFolder.make();

@@ -1,20 +1,12 @@
 /** Scripts on disk for the tests of this room, and a way to wait for their output. */
-import { TempFolder } from "../../base/testing/temp_folder.ts";
+import { TempFolder, writeProgram } from "../../base/testing/temp_folder.ts";
 
 /** A folder with programs. */
 export class ProgramFolder extends TempFolder {
-  /**
-   * Writes a file; executable unless `mode` says otherwise. Returns its path. Another process writes it: a
-   * child that some other test starts meanwhile would hold our descriptor for writing until its own
-   * execve(2), and a file that is open for writing cannot be started (ETXTBSY).
-   */
+  /** Writes a file; executable unless `mode` says otherwise. Returns its path. */
   override async write(name: string, text: string, mode = 0o755): Promise<string> {
-    const path = this.at(name);
-    const { success } = await new Deno.Command("sh", {
-      args: ["-c", 'printf %s "$2" >"$1" && chmod "$3" "$1"', "sh", path, text, mode.toString(8)],
-    }).output();
-    if (!success) throw new Error(`Cannot write ${path}`);
-    return path;
+    await writeProgram(this.at(name), text, mode);
+    return this.at(name);
   }
 
   /** Writes an executable shell script. */
@@ -31,6 +23,35 @@ export class ProgramFolder extends TempFolder {
     const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
     if (!success) throw new Error(`Cannot make the pipe ${path}`);
     return path;
+  }
+}
+
+/**
+ * Another process that has a file open for writing until this is disposed of. A descriptor of our own would stay open
+ * in a child that another test starts meanwhile.
+ */
+export class OpenForWriting implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+
+  private constructor(process: Deno.ChildProcess) {
+    this.#process = process;
+  }
+
+  static async begin(path: string): Promise<OpenForWriting> {
+    const args = ["-c", 'exec 3>>"$1" && echo && read -r _', "sh", path];
+    const pipes = { stdin: "piped", stdout: "piped" } as const;
+    const process = new Deno.Command("sh", { args, ...pipes }).spawn();
+    const reader = process.stdout.getReader();
+    const { done } = await reader.read();
+    reader.releaseLock();
+    if (done) throw new Error(`Cannot open ${path}`);
+    return new OpenForWriting(process);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process.stdin.close();
+    await this.#process.stdout.cancel();
+    await this.#process.status;
   }
 }
 
