@@ -121,10 +121,7 @@ export async function run(
   publish({ type: "proxy.started", version, services: plans.length });
   using accessLogs = await AccessLogs.open(config, realClock, publish);
   if (accessLogs.errors.length > 0) return { exitCode: 2, lines: accessLogs.errors };
-  // The services start without waiting for the disk.
-  reports.incidents.load().catch((error) =>
-    publish({ type: "proxy.faulted", reason: describe(error) })
-  );
+  if (inherited === undefined) loadIncidents(reports);
   // Only a control socket that an option asks for is opened before the services.
   const isAsked = control !== undefined && !control.isDefault && inherited === undefined;
   const line = isAsked ? await reports.listenControl(control, received) : undefined;
@@ -209,9 +206,20 @@ async function serve(
   if (line !== undefined) return await failed(line);
   const refused = await inherited?.begin(fleet.services, events.scope(""));
   if (refused !== undefined) return await failed(refused);
-  if (inherited !== undefined) void state.sign();
+  if (inherited !== undefined) {
+    void state.sign();
+    // Up to now they were those of the process before this one.
+    loadIncidents(reports, true);
+  }
   manager.ready(inherited !== undefined);
   return await untilTheEnd({ reports, fleet, reloader, replacement, orders, manager });
+}
+
+/** Those of earlier runs; the services start without waiting for the disk. */
+function loadIncidents({ incidents, events }: Reports, isHandedOver = false): void {
+  incidents.load(isHandedOver).catch((error) =>
+    events.publish("", { type: "proxy.faulted", reason: describe(error) })
+  );
 }
 
 async function fleetOf(

@@ -118,7 +118,8 @@ export class Incidents {
       const record = recordOfChange(change, { id, time, version: this.#ports.version });
       this.#memory?.write(record, undefined);
       this.#keep({ record, incident: undefined });
-    } else if (stamped.event.type === "proxy.stopping") this.#stop();
+    } else if (stamped.event.type === "proxy.stopping") this.#stop("stopped");
+    else if (stamped.event.type === "upgrade.handedOver") this.#stop("handed_over");
     else this.#recorders.get(stamped.service)?.take(stamped);
   };
 
@@ -161,15 +162,22 @@ export class Incidents {
     return kept?.incident?.recording?.recorded ?? await this.#memory?.inputs(id);
   }
 
-  /** Takes over the incidents of earlier runs. */
-  async load(): Promise<void> {
+  /**
+   * Takes over the incidents of earlier runs. `isHandedOver`: another process has just handed over to this one, and
+   * records by itself how those end that are still under way.
+   */
+  async load(isHandedOver = false): Promise<void> {
     const records = await this.#memory?.load() ?? [];
-    const newestFirst = records.toSorted((a, b) => a.began < b.began ? 1 : -1);
+    // What this process has recorded meanwhile may be on the disk already.
+    const own = new Set(this.#kept.map(({ record }) => record.id));
+    const newestFirst = records.filter(({ id }) => !own.has(id))
+      .toSorted((a, b) => a.began < b.began ? 1 : -1);
     for (const record of newestFirst) {
       if (this.#kept.length >= RECORDS_MAX) return;
-      // The process ended without recording the outcome.
-      const ended = record.outcome === null ? { ...record, outcome: "killed" as const } : record;
-      if (record.outcome === null) this.#memory?.write(ended, undefined);
+      // The process has not recorded the outcome, or not yet.
+      const outcome = isHandedOver ? "handed_over" : "killed";
+      const ended = record.outcome === null ? { ...record, outcome } as const : record;
+      if (record.outcome === null && !isHandedOver) this.#memory?.write(ended, undefined);
       this.#kept.unshift({ record: ended, incident: undefined });
     }
   }
@@ -184,8 +192,8 @@ export class Incidents {
     return [...this.#counts.values()];
   }
 
-  #stop(): void {
-    for (const recorder of this.#recorders.values()) recorder.stop();
+  #stop(outcome: "stopped" | "handed_over"): void {
+    for (const recorder of this.#recorders.values()) recorder.stop(outcome);
   }
 
   #keep(kept: KeptIncident): void {

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { IncidentRecord } from "./record.ts";
 import { PASSED, REFUSED } from "../failover/testing/results.ts";
+import { Incidents } from "./incidents.ts";
 import { IncidentFixture } from "./testing/incident_fixture.ts";
 
 /** The moments that were reached, in milliseconds since the beginning of the incident. */
@@ -193,4 +194,38 @@ Deno.test("changes of the process are in the list of all, in their order, and in
   assertEquals(new Set(ids).size, 2);
   assertEquals(incidents.find(ids[1]!)?.reason, "hold 2s → 3s");
   assertEquals(await incidents.inputs(ids[1]!), undefined);
+});
+
+Deno.test("what is under way in the state folder was killed, or handed over and is left to the other process", async () => {
+  await using fixture = new IncidentFixture();
+  await failed(fixture);
+  const underWay = fixture.last;
+  assertEquals(underWay.outcome, null);
+  for (const isHandedOver of [false, true]) {
+    const written: IncidentRecord[] = [];
+    const later = new Incidents([], {
+      clock: fixture.clock,
+      version: "1.2.3",
+      counters: () => ({}),
+      storage: {
+        load: () => Promise.resolve([underWay]),
+        write: (record) => void written.push(record),
+        inputs: () => Promise.resolve(undefined),
+      },
+    });
+    await later.load(isHandedOver);
+    await later.load(isHandedOver);
+    assertEquals(later.list().map(({ outcome }) => outcome), [
+      isHandedOver ? "handed_over" : "killed",
+    ]);
+    assertEquals(written.length, isHandedOver ? 0 : 1);
+  }
+});
+
+Deno.test("what is under way when another process takes over ends then, and later events are not its", async () => {
+  await using fixture = new IncidentFixture();
+  await failed(fixture);
+  const handed = { from: "1", fromPid: 1, to: "2", toPid: 2, sessions: 0, drainMs: 1 };
+  fixture.events.scope("")({ type: "upgrade.handedOver", ...handed });
+  assertEquals(fixture.last.outcome, "handed_over");
 });

@@ -18,7 +18,8 @@ export type ChangeKind = "reload" | "upgrade";
  * served before went on. `recovered`: the active upstream passed its checks again while the operator had
  * paused decisions. `stopped`: the process ended. `died`: the service was restarted because of a bug.
  * `killed`: the process ended without recording an outcome; the record is what its state folder had.
- * `done`: something was changed.
+ * `handed_over`: another process took over in an upgrade, and goes on with a record of its own. `done`: something was
+ * changed.
  */
 export type IncidentOutcome =
   | "served"
@@ -27,6 +28,7 @@ export type IncidentOutcome =
   | "stopped"
   | "died"
   | "killed"
+  | "handed_over"
   | "done";
 
 /** The moments of an incident, in the order in which they usually come. */

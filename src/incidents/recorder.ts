@@ -153,10 +153,10 @@ export class Recorder {
     }
   }
 
-  /** The process ends: so does the incident that is under way, and later events are ignored. */
-  stop(): void {
+  /** The process ends or is replaced: so does the incident that is under way, and later events are ignored. */
+  stop(outcome: "stopped" | "handed_over" = "stopped"): void {
     this.#isStopped = true;
-    this.#end("stopped", this.#ports.clock.wall());
+    this.#end(outcome, this.#ports.clock.wall());
     this.#settle();
   }
 

@@ -53,6 +53,7 @@ function whatOf({ kind, outcome, from, to, failed_promotions: failed }: Incident
 
 function endOf(outcome: IncidentRecord["outcome"]): string {
   if (outcome === "stopped") return ", until the process was stopped";
+  if (outcome === "handed_over") return ", until another process took over";
   if (outcome === "killed") return ", until the process was killed";
   return outcome === "died" ? ", until a fault of the proxy ended the service" : "";
 }

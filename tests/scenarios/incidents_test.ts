@@ -173,6 +173,39 @@ for (const relay of isLinux ? ENGINES : []) {
   });
 }
 
+for (const relay of isLinux ? ENGINES : []) {
+  testWithPrograms(
+    `[${relay}] an incident under way at an upgrade was handed over`,
+    [],
+    async () => {
+      await using primary = await startUpstream({ says: "primary" });
+      await using it = await Upgradable.start(async (more, folder) => {
+        const flags = { "state-dir": folder.at("state"), relay };
+        return await startProxy({ upstreams: [primary], flags: { ...more, ...flags } });
+      });
+      const { proxy, control, folder } = it;
+      assertEquals(await proxy.ask(), "primary");
+      await primary.kill();
+      await proxy.event("selection.failed");
+      const refused = await it.upgrade("/bin/false");
+      assertEquals(refused.status, 409);
+      const isTold = ({ out }: { readonly out: string }) =>
+        /outage of \S+, until another process took over/.test(out);
+      const before = await runCommand(["history", "--control", control.path]);
+      assertMatch(before.out, /UNDER WAY: outage of /);
+
+      assertEquals((await it.upgrade()).status, 200);
+
+      const ask = () => runCommand(["history", "--control", control.path]);
+      const { out } = await asked("the outage in memory", ask, isTold);
+      assertMatch(out, /UNDER WAY: outage: start/);
+      const offline = () => runCommand(["history", "--state-dir", folder.at("state")]);
+      await asked("the outage on disk", offline, isTold);
+      assertEquals(/killed/.test(out + (await offline()).out), false);
+    },
+  );
+}
+
 scenario("history says that a restart came with other options", async (relay) => {
   await using control = await Control.make();
   await using folder = await Folder.make();
