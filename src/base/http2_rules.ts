@@ -18,7 +18,7 @@ export const HTTP2_RULES = {
   http2Continuations: "continuations",
   /** A head or the preface was not complete in time. */
   http2SlowHead: "slow_head",
-  /** No window was opened for a response in time, or hardly any. */
+  /** No window was opened for a response in time, or hardly any, or nothing was read from the connection. */
   http2SlowWindows: "slow_windows",
   /** All others. */
   http2Other: "other",

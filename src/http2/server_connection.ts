@@ -126,6 +126,9 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   }
 
   onFail(fault: Fault): void {
+    if (fault.fault === "slowReader") {
+      this.streamBroken("slow_windows", "nothing that was sent was read in time", "connection");
+    }
     this.#over(fault);
   }
 
@@ -184,7 +187,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
   #broken(error: unknown): void {
     if (error instanceof ConnectionError) {
       const fault = new Fault("http2Broken", error.words);
-      this.#connectionBroken(error.rule, error.words);
+      this.streamBroken(error.rule, error.words, "connection");
       // To a client that speaks another protocol, frames would be garbage.
       if (!this.#protocol.hasPreface) return this.#close();
       return this.#finish(error.code, error.words, fault);
@@ -292,12 +295,9 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
     if (isLast) this.#finish(ERROR.noError);
   }
 
-  streamBroken(rule: Http2Rule, words: string): void {
-    this.#server.onBroken(rule, `${words}; the request ends`, this.#peer);
-  }
-
-  #connectionBroken(rule: Http2Rule, words: string): void {
-    this.#server.onBroken(rule, `${words}; the connection ends`, this.#peer);
+  /** `ended`: what ends because of it. */
+  streamBroken(rule: Http2Rule, words: string, ended = "request"): void {
+    this.#server.onBroken(rule, `${words}; the ${ended} ends`, this.#peer);
   }
 
   malformed(fault: Fault): void {
@@ -358,7 +358,7 @@ export class Http2ServerConnection implements Http2Owner, BufferedConnEvents, Fi
 
   #headLate(): void {
     const words = "a head was not complete in time";
-    this.#connectionBroken("slow_head", words);
+    this.streamBroken("slow_head", words, "connection");
     this.#finish(ERROR.enhanceYourCalm, words, new Fault("requestTimeout"));
   }
 

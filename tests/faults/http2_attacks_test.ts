@@ -176,6 +176,8 @@ onHttp2Ways(
     const honest = await way.connect(proxy);
     await isServed(honest, 1, proxy);
     await withTestDeadline("all requests to end", upstream.isIdle(), proxy.lastLines);
+    const reason = /^nothing that was sent was read in time; the connection ends$/;
+    await proxy.event("http2.broken", { rule: /^slow_windows$/, reason });
     // Deno's TLS goes on offering a client what it has not read, also after `close`.
     if (!way.isTls || way.flags.relay === "splice") {
       const ended = drip(deaf, frame(FRAME.ping, 0, 0, "12345678"));
