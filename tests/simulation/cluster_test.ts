@@ -3,7 +3,7 @@ import { SimulatedCluster } from "./cluster.ts";
 
 /** Schedules of one run. `deno task simulate` runs a hundred thousand. */
 const COUNT = chosenSeed === undefined
-  ? Number(Deno.env.get("FAILOVER_CLUSTER_SCHEDULES") ?? 100)
+  ? Number(Deno.env.get("FAILOVER_CLUSTER_SCHEDULES") ?? 60)
   : 1;
 /** The first seed, for a run of many schedules in parts; the same ones if nothing is said. */
 const FIRST = chosenSeed ?? Number(Deno.env.get("FAILOVER_CLUSTER_FIRST") ?? 1);
