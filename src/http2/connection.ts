@@ -150,6 +150,7 @@ export class Http2Connection {
     for (let i = 0; i < length; i++) {
       const stream = this.#new[i]!;
       if (stream.isOver) stream.fields.out.release();
+      else if (stream.refusal !== undefined) this.#owner.refused(stream, stream.refusal);
       else this.#owner.request(stream);
     }
     this.#new.length = 0;
@@ -207,11 +208,10 @@ export class Http2Connection {
     return this.#streamWindow;
   }
 
-  /** Serves a stream that was begun: at once where it is answered with a fault, else when all frames were taken. */
-  serve(stream: Stream, fault: Fault | undefined): void {
+  /** Serves a stream that was begun, as soon as all frames were taken that have come. */
+  serve(stream: Stream): void {
     this.#streams.push(stream);
-    if (fault === undefined) this.#new.push(stream);
-    else this.#owner.refused(stream, fault);
+    this.#new.push(stream);
   }
 
   /** Ends a stream for a mistake of the client; one that was never begun has no more than a number. */

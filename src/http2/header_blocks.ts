@@ -7,7 +7,7 @@ import { ConnectionError } from "./connection_error.ts";
 import { ERROR, FLAG, readUint31 } from "./frames.ts";
 import { type FieldSink, HpackDecoder } from "./hpack_decoder.ts";
 import { unpadded } from "./padding.ts";
-import { IGNORED, MALFORMED, RequestFields, TrailerFields } from "./request_head.ts";
+import { CRUMBS_MAX, IGNORED, MALFORMED, RequestFields, TrailerFields } from "./request_head.ts";
 import { Stream } from "./stream.ts";
 
 /** Most CONTINUATION frames of one head. Only an attack splits a head into more. */
@@ -148,12 +148,14 @@ export class HeaderBlocks {
       connection.limitReached("head_size", this.#tooLargeDecoded("a head"));
     }
     const stream = new Stream(id, connection, isFault ? undefined : head, fields, isLast);
-    connection.serve(stream, isFault ? head : undefined);
+    if (isFault) stream.refusal = head;
+    connection.serve(stream);
   }
 
   #tooLargeDecoded(what: string): string {
     const { headBytesMax, fieldsMax } = this.#limits;
-    return `${what}, decompressed, has more than ${headBytesMax} bytes or ${fieldsMax} fields`;
+    const limits = `${headBytesMax} bytes, ${fieldsMax} fields or ${CRUMBS_MAX} cookies`;
+    return `${what}, decompressed, has more than ${limits}`;
   }
 
   #trailers(stream: Stream, bytes: Bytes, start: number, end: number): void {

@@ -216,7 +216,7 @@ export class RequestFields implements FieldSink {
 
 const PSEUDO_MAX = 5;
 /** Most crumbs of cookies in one head. Browsers keep up to 180 cookies for a site, and some of the site above it. */
-const CRUMBS_MAX = 512;
+export const CRUMBS_MAX = 512;
 
 function isCookie(names: Uint8Array, start: number, end: number): boolean {
   return end - start === 6 && spells(names, start, end, "cookie");

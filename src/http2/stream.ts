@@ -35,6 +35,8 @@ export class Stream implements StreamBodyEvents {
   /** True for an extended CONNECT (RFC 8441): DATA belongs to the tunnel and not to the request. */
   readonly isTunnel: boolean;
   owner: StreamOwner | undefined;
+  /** What the request is answered with, if its head cannot be served. */
+  refusal: Fault | undefined;
   /** Bytes that we may send; below 0 if the client has made the windows smaller. */
   sendWindow: number;
   /** Bytes that the client may still send. */
