@@ -308,3 +308,22 @@ opensslTest(
     before.close();
   },
 );
+
+opensslTest("other keys for tickets end what could be resumed, and nothing else", async () => {
+  await using authority = await Authority.make();
+  const certificates = [await authority.certify({ names: ["one.test"] })];
+  await using port = await Port.open(certificates, echo);
+  const tls = { caCerts: [authority.cert], serverName: "one.test" };
+  /** Whether the next connection resumes a session. It is used, since tickets come after the handshake. */
+  const isResumed = async () => {
+    const conn = await port.dial(tls);
+    await conn.write(new Uint8Array([7]));
+    assertEquals(await conn.read(new Uint8Array(1)), 1);
+    conn.close();
+    return port.handshakes.at(-1)!.isResumed;
+  };
+  assertEquals([await isResumed(), await isResumed()], [false, true]);
+  const ticketKeys = new Uint8Array(TICKET_KEYS_BYTES).fill(1);
+  port.terminator.use({ certificates, protocols: ["http/1.1"], ticketKeys });
+  assertEquals([await isResumed(), await isResumed()], [false, true]);
+});
