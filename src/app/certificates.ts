@@ -3,7 +3,7 @@
  * composition root.
  */
 import type { Clock } from "../base/clock.ts";
-import { inFileTime } from "../base/file_time.ts";
+import { FILE_SILENT, inFileTime } from "../base/file_time.ts";
 import type { Publish } from "../events/events.ts";
 import type { TlsFiles } from "../gateway/tls/listen_tls.ts";
 import type { HttpsSettings } from "../gateway/listen.ts";
@@ -23,6 +23,9 @@ export interface CertificatePair {
   readonly certPath: string;
   readonly keyPath: string;
 }
+
+/** The outcome of a file operation, or an error after its deadline. */
+export type InTime = <T>(work: Promise<T>) => Promise<T>;
 
 /** A pair is missing one part; the message says which, for a person. */
 export class PairError extends Error {
@@ -45,17 +48,17 @@ const POLL_MS = 10_000;
  */
 export async function findPairs(
   { tlsCert = [], tlsKey = [] }: CertificatePaths,
-  clock: Clock,
+  inTime: InTime,
   inUse: readonly CertificatePair[] = [],
 ): Promise<CertificatePair[]> {
   const keys = [...tlsKey];
   const pairs: CertificatePair[] = [];
   for (const path of tlsCert) {
-    const isFolder = await inFileTime(Deno.stat(path), clock)
+    const isFolder = await inTime(Deno.stat(path))
       .then(({ isDirectory }) => isDirectory, () => false);
-    if (isFolder) pairs.push(...await pairsIn(path, clock, inUse));
+    if (isFolder) pairs.push(...await pairsIn(path, inTime, inUse));
     else {
-      const keyPath = keys.shift() ?? await ownKey(path, clock);
+      const keyPath = keys.shift() ?? await ownKey(path, inTime);
       if (keyPath === undefined) throw new PairError("tlsCert", path, "there is no tls_key for it");
       pairs.push({ certPath: path, keyPath });
     }
@@ -68,13 +71,13 @@ export async function findPairs(
 
 async function pairsIn(
   folder: string,
-  clock: Clock,
+  inTime: InTime,
   inUse: readonly CertificatePair[],
 ): Promise<CertificatePair[]> {
   const names = new Set<string>();
   const entries = Deno.readDir(folder)[Symbol.asyncIterator]();
   for (;;) {
-    const { done, value } = await inFileTime(entries.next(), clock);
+    const { done, value } = await inTime(entries.next());
     if (done || names.size > PAIRS_MAX) break;
     names.add(value.name);
   }
@@ -83,13 +86,14 @@ async function pairsIn(
     if (!/\.(crt|pem)$/.test(name)) continue;
     const key = name.replace(/\.(crt|pem)$/, ".key");
     const certPath = `${folder}/${name}`;
-    const keyPath = names.has(key) ? `${folder}/${key}` : await ownKey(certPath, clock);
+    const keyPath = names.has(key) ? `${folder}/${key}` : await ownKey(certPath, inTime);
     if (keyPath !== undefined) pairs.push({ certPath, keyPath });
   }
   const isThere = (path: string) =>
     path.startsWith(`${folder}/`) && names.has(path.slice(folder.length + 1));
+  const found = new Set(pairs.map(({ certPath }) => certPath));
   for (const { certPath, keyPath } of inUse) {
-    if (pairs.some((pair) => pair.certPath === certPath)) continue;
+    if (found.has(certPath)) continue;
     if (isThere(certPath)) throw new PairError("tlsCert", certPath, "its key is gone");
     if (isThere(keyPath)) throw new PairError("tlsKey", keyPath, "its certificate is gone");
   }
@@ -102,33 +106,33 @@ async function pairsIn(
 }
 
 /** The text of a file. What is no regular file may never end, and is not read. Throws errors of the file system. */
-async function readPem(path: string, clock: Clock): Promise<string> {
-  const { isFile } = await inFileTime(Deno.stat(path), clock);
+async function readPem(path: string, inTime: InTime): Promise<string> {
+  const { isFile } = await inTime(Deno.stat(path));
   if (!isFile) throw new Error(`${path}: it is no regular file`);
-  return await inFileTime(Deno.readTextFile(path), clock);
+  return await inTime(Deno.readTextFile(path));
 }
 
 /** The path itself if the file holds a private key as well. */
-async function ownKey(path: string, clock: Clock): Promise<string | undefined> {
-  const text = await readPem(path, clock).catch(() => "");
+async function ownKey(path: string, inTime: InTime): Promise<string | undefined> {
+  const text = await readPem(path, inTime).catch(() => "");
   return /^-----BEGIN (\w+ )*PRIVATE KEY-----/m.test(text) ? path : undefined;
 }
 
 /** Reads the files. Throws as `findPairs` does. */
 async function readAll(
   paths: CertificatePaths,
-  clock: Clock,
+  inTime: InTime,
   inUse: readonly CertificatePair[],
 ): Promise<Contents> {
   const certificates: TlsFiles[] = [];
-  for (const { certPath, keyPath } of await findPairs(paths, clock, inUse)) {
-    const [cert, key] = await Promise.all(
-      [certPath, keyPath].map((path) => readPem(path, clock)),
-    );
-    certificates.push({ certPath, keyPath, cert: cert!, key: key! });
+  for (const { certPath, keyPath } of await findPairs(paths, inTime, inUse)) {
+    // One after the other: of a file system that does not answer each would keep a thread.
+    const cert = await readPem(certPath, inTime);
+    const key = await readPem(keyPath, inTime);
+    certificates.push({ certPath, keyPath, cert, key });
   }
   const { clientCa: path } = paths;
-  const clientCa = path === undefined ? undefined : await readPem(path, clock);
+  const clientCa = path === undefined ? undefined : await readPem(path, inTime);
   return { certificates, clientCa };
 }
 
@@ -164,6 +168,8 @@ export class CertificateWatch implements Disposable {
   #said: ReadonlySet<string>;
   /** When the keys for tickets were made, by the clock. */
   #keysSince: number;
+  /** Operations of the file system that have not ended; late ones as well, each of which keeps a thread. */
+  #unanswered = 0;
   #cancel = () => {};
   #isOver = false;
 
@@ -194,8 +200,15 @@ export class CertificateWatch implements Disposable {
 
   async #read(): Promise<string | undefined> {
     const { clock, objection, use } = this.#parts;
+    if (this.#unanswered > 0) return this.#complain(FILE_SILENT);
+    const inTime: InTime = (work) => {
+      const ended = () => void this.#unanswered--;
+      this.#unanswered++;
+      work.then(ended, ended);
+      return inFileTime(work, clock);
+    };
     try {
-      const contents = await readAll(this.#paths, clock, this.#current.certificates);
+      const contents = await readAll(this.#paths, inTime, this.#current.certificates);
       if (this.#isOver || isSame(contents, this.#current)) return this.#complain(undefined);
       const next = withKeys(contents, this.#current);
       const why = objection(next, this.#current);

@@ -1,16 +1,24 @@
 /** Certificates in files that change, taken over by the TLS of a real port, and what is wrong with them. */
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { ManualClock, realClock } from "../base/clock.ts";
+import { ManualClock } from "../base/clock.ts";
 import { inTempFolder } from "../base/testing/temp_folder.ts";
 import type { Event } from "../events/events.ts";
 import type { HttpsSettings } from "../gateway/listen.ts";
 import { Authority } from "../linux/testing/authority.ts";
 import { newTicketKeys } from "../linux/ticket_keys.ts";
 import { opensslTest } from "../linux/testing/tls_pair.ts";
-import { type CertificatePaths, CertificateWatch, findPairs, PairError } from "./certificates.ts";
+import {
+  type CertificatePaths,
+  CertificateWatch,
+  findPairs,
+  type InTime,
+  PairError,
+} from "./certificates.ts";
 import { certificatesObjection } from "./openssl.ts";
 
 const MARK = { cert: "-----BEGIN CERTIFICATE-----\n", key: "-----BEGIN EC PRIVATE KEY-----\n" };
+
+const atOnce: InTime = (work) => work;
 
 async function files(folder: string, contents: Record<string, string>): Promise<void> {
   for (const [name, text] of Object.entries(contents)) {
@@ -26,7 +34,7 @@ Deno.test("certificates and keys are paired in order, in folders by name, or are
     });
     const at = (name: string) => `${folder}/${name}`;
     const pairs = async (tlsCert: string[], tlsKey: string[] = []) =>
-      (await findPairs({ tlsCert, tlsKey }, realClock)).map(({ certPath, keyPath }) =>
+      (await findPairs({ tlsCert, tlsKey }, atOnce)).map(({ certPath, keyPath }) =>
         `${certPath} ${keyPath}`.replaceAll(`${folder}/`, "")
       );
     assertEquals(await pairs([folder]), ["a.pem a.key", "b.crt b.key", "c.pem c.pem"]);
@@ -74,7 +82,7 @@ async function watchOf(paths: CertificatePaths) {
   const clock = new JumpingClock(0, Date.now());
   const events: Event[] = [];
   const used: HttpsSettings[] = [];
-  const [{ certPath, keyPath }] = await findPairs(paths, realClock) as [
+  const [{ certPath, keyPath }] = await findPairs(paths, atOnce) as [
     { certPath: string; keyPath: string },
   ];
   const [cert, key] = [await Deno.readTextFile(certPath), await Deno.readTextFile(keyPath)];
@@ -175,6 +183,41 @@ opensslTest(
       assertEquals(warnings().length, 2);
       await Deno.remove(`${folder}/two.key`);
       assertEquals([await watch.reload(), used.at(-1)?.certificates.length], [undefined, 1]);
+      watch[Symbol.dispose]();
+    }),
+);
+
+opensslTest(
+  "a file system that does not answer is asked once, and again when it has answered",
+  () =>
+    inTempFolder(async (folder) => {
+      await using authority = await Authority.make();
+      await authority.certify({ names: ["one.test"] }, folder);
+      const paths = { tlsCert: [`${folder}/cert.pem`], tlsKey: [`${folder}/key.pem`] };
+      const { watch, clock, warnings, used } = await watchOf(paths);
+      await authority.certify({ names: ["one.test"] }, folder);
+      const { readTextFile } = Deno;
+      const answer = Promise.withResolvers<string>();
+      const begun = Promise.withResolvers<void>();
+      let asked = 0;
+      Deno.readTextFile = () => {
+        asked++;
+        begun.resolve();
+        return answer.promise;
+      };
+      try {
+        const first = watch.reload();
+        await begun.promise;
+        await clock.advance(10_000);
+        const why = "the file system does not answer";
+        assertEquals([await first, await watch.reload(), await watch.reload()], [why, why, why]);
+        assertEquals([asked, warnings()], [1, [`the old certificates stay in use: ${why}`]]);
+      } finally {
+        Deno.readTextFile = readTextFile;
+      }
+      answer.resolve("");
+      await answer.promise;
+      assertEquals([await watch.reload(), used.length], [undefined, 1]);
       watch[Symbol.dispose]();
     }),
 );

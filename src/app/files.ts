@@ -185,7 +185,7 @@ class FileCheck {
 
   async #pairs(service: HttpConfig): Promise<readonly CertificatePair[]> {
     try {
-      return await findPairs(service, this.#clock);
+      return await findPairs(service, (work) => this.#inTime(work));
     } catch (error) {
       if (error instanceof PairError) this.#error(error.key, error.path, error.message);
       else this.#error("tlsCert", service.tlsCert!.join(","), whyUnreadable(error));
