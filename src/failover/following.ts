@@ -36,11 +36,9 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   if (isOthers && view.orders !== undefined) takeOrders(context, view.orders);
   if (before?.role === "leads" && view.role !== "leads") stepDown(context);
   const active = activeOf(context.state)?.upstream.name;
-  if (active !== undefined && isDoubtedAnew(before, view, active)) {
-    // This proxy checks it at once.
-    if (!isDown(context.health(active), context.policy)) {
-      context.requestAction({ do: "probe", upstream: active });
-    }
+  const mayBeDown = active !== undefined && isDoubtedAnew(before, view, active);
+  if (mayBeDown && !isDown(context.health(active), context.policy)) {
+    context.requestAction({ do: "probe", upstream: active });
   }
   drainDecided(context, before, view);
   if (view.role !== "leads") return follow(context);
@@ -81,8 +79,10 @@ function adopt(context: StepContext, { decision, orders, role }: ClusterView): v
 
 /** Brings this proxy into line with the shared decision. It may be called at any time. */
 export function follow(context: StepContext): void {
-  const decision = context.state.cluster?.decision;
+  const { decision, role } = context.state.cluster ?? {};
   if (decision === undefined || context.phase.name === "promoting") return;
+  // What this proxy had taken up while it led, another one has gone on with.
+  if (role !== "leads") context.set({ remembered: undefined });
   const to = context.state.upstreams.find(({ name }) => name === decision.to);
   if (to === undefined) return followUnlisted(context, decision);
   const { phase } = context;
@@ -230,6 +230,7 @@ function takeLead(context: StepContext): void {
     const reason = "it served before there was a decision for all";
     return conclude(context, { epoch, to: active.name, from: undefined, move: "start", reason });
   }
+  context.set({ remembered: undefined });
   follow(context);
   context.set({ epoch: Math.max(context.state.epoch, decision.epoch) });
   if (decision.phase === "done") return reconsider(context);

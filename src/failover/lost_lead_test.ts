@@ -11,7 +11,7 @@ import {
   seesDown,
 } from "./testing/cluster_machine.ts";
 import { POLICY } from "./testing/policy.ts";
-import { answeredAs } from "./testing/results.ts";
+import { answeredAs, SILENT } from "./testing/results.ts";
 
 Deno.test("traffic that stays after a move has failed gets an epoch of its own in the store", () => {
   const policy: Policy = { ...POLICY, fall: 1, rise: 1, triggers: "beside" };
@@ -47,6 +47,23 @@ Deno.test("a proxy that has taken a promotion up and leads no more serves what a
   machine.view({ ...FOLLOWS, decision: done });
   assertEquals(machine.active, undefined);
   assertEquals(machine.probe("b", true).done, ["open b 9"]);
+});
+
+Deno.test("a promotion that this proxy had taken up is forgotten once another one has decided", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+  const unfinished = decision({ epoch: 8, to: "b", from: "a", phase: "promoting", by: "p2" });
+  machine.view({ role: "leads", decision: unfinished });
+  assertEquals(machine.state.remembered?.unfinished?.to, "b");
+  // Another proxy finished it while this one could not reach b.
+  machine.result("a", answeredAs("primary")).result("b", SILENT);
+  const done = decision({ epoch: 9, to: "b", from: "a", by: "p3" });
+  machine.view({ ...FOLLOWS, decision: done });
+  assertEquals(machine.state.remembered, undefined);
+  machine.view({ role: "leads", decision: done });
+  machine.result("b", SILENT).result("a", answeredAs("primary")).result("b", SILENT);
+  // The one before it is stale.
+  assertEquals([machine.active, machine.state.epoch], [undefined, 9]);
 });
 
 Deno.test("where checks know the role, a follower ends the sessions on every server but the one that was decided", () => {

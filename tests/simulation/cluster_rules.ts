@@ -64,7 +64,7 @@ export class Rules {
   readonly #well = new Map<SimulatedProxy, Well>();
   /** The highest term of a server to which clients were let through. */
   #servedTerm = 0;
-  /** The newest epoch that was begun while no primary served. */
+  /** The newest epoch that an operator ordered while no primary served, or that goes on with such a one. */
   #freeEpoch = 0;
   /** The runs that a suspended machine may go on with. */
   readonly #suspended = new Map<Run, number>();
@@ -112,7 +112,9 @@ export class Rules {
     if (phase === "promoting") {
       this.#mayBegin(epoch, move, to);
       const isServed = from !== undefined && this.#settings.servers.isPrimary(from);
-      if (!isServed) this.#freeEpoch = epoch;
+      const isCarriedOn = move === "resume" && last?.phase === "promoting" && last.to === to;
+      if (isCarriedOn && last.epoch === this.#freeEpoch) this.#freeEpoch = epoch;
+      else if (!isServed && move === "switchover") this.#freeEpoch = epoch;
     }
     if (move === "failover" && phase === "promoting") this.#mostSeeDown(decision);
     if (phase === "done") this.#notStale(decision);
@@ -120,12 +122,12 @@ export class Rules {
   }
 
   /** Clients that were at a primary are never let through to an older one. */
-  #notStale({ to, move, epoch }: Decision): void {
+  #notStale({ to, epoch }: Decision): void {
     const { servers, policy } = this.#settings;
     if (policy.roles === undefined) return;
     const { term } = servers.of(to);
     // An operator may choose any server while no primary serves.
-    if (move === "switchover" && epoch === this.#freeEpoch) servers.forgive(to);
+    if (epoch === this.#freeEpoch) servers.forgive(to);
     else if (term < this.#servedTerm) {
       this.#break(`${to} of term ${term} was chosen after one of term ${this.#servedTerm}`);
     }
