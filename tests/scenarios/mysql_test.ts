@@ -48,6 +48,8 @@ scenario(
         "check": "mysql",
         "check-user": "failover",
         "check-password-file": password,
+        // The servers say in their logs which connections are given up.
+        "check-timeout": "20s",
         "on-failover": folder.at("mysql_promote.sh"),
         "control": control.path,
       },
