@@ -2,10 +2,15 @@
  * Runs all tests, or the files and folders in the arguments. Passes their output on, then prints which files took
  * longest, the names of skipped tests, and one line of counts: `N passed, N failed, N skipped`.
  */
+import { FAILURES, TEST_RUN } from "../tests/harness/test_run.ts";
 import { SLOW } from "./slow_tests.ts";
 
 /** Test files that run at the same time. Scenarios mostly wait, so there are more of them than cores. */
 const JOBS = navigator.hardwareConcurrency + 2;
+
+/** The longest run, in milliseconds, and the time for the last words of one that takes longer. */
+const MAX_MS = 27 * 60_000;
+const LAST_WORDS_MS = 30_000;
 
 /** With more tests than these, the files that took longest are shown. */
 const MANY = 500;
@@ -69,22 +74,55 @@ async function filesIn(root: string, folder: string): Promise<string[]> {
   return paths.sort();
 }
 
+/** How a run ended. */
+export interface Run {
+  readonly code: number;
+  readonly results: readonly Result[];
+  /** What is known of failed tests if the run did not end by itself, or broke off. */
+  readonly failures: string;
+}
+
+/** Runs `deno test` with these files and folders, until its end or until `overdue` aborts. */
+export async function runTests(
+  args: readonly string[],
+  folder: string,
+  overdue: AbortSignal,
+  output: "inherit" | "null" = "inherit",
+): Promise<Run> {
+  const report = `${folder}/report.xml`;
+  // Database servers, which do not run as root, write there.
+  await Deno.chmod(folder, 0o777);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", "--quiet", "--parallel", "--no-check", "-A", `--junit-path=${report}`, ...args],
+    env: { DENO_JOBS: String(JOBS), [TEST_RUN]: folder },
+    stdout: output,
+    stderr: output,
+  }).spawn();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const end = () => {
+    console.log("the tests take too long");
+    // Then it names the tests that still run, and writes its report.
+    child.kill("SIGINT");
+    timer = setTimeout(() => child.kill("SIGKILL"), LAST_WORDS_MS);
+  };
+  overdue.addEventListener("abort", end);
+  const { code } = await child.status;
+  overdue.removeEventListener("abort", end);
+  clearTimeout(timer);
+  const xml = await textOf(report);
+  const failures = xml === "" || overdue.aborted ? await textOf(`${folder}/${FAILURES}`) : "";
+  return { code, results: readReport(xml), failures };
+}
+
+async function textOf(path: string): Promise<string> {
+  return await Deno.readTextFile(path).catch(() => "");
+}
+
 async function main(): Promise<number> {
-  const report = await Deno.makeTempFile({ suffix: ".xml" });
+  const folder = await Deno.makeTempDir({ prefix: "t" });
   try {
-    const { code } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "test",
-        "--quiet",
-        "--parallel",
-        "--no-check",
-        "-A",
-        `--junit-path=${report}`,
-        ...(Deno.args.length > 0 ? Deno.args : await testFiles(".")),
-      ],
-      env: { DENO_JOBS: String(JOBS) },
-    }).spawn().status;
-    const results = readReport(await Deno.readTextFile(report));
+    const args = Deno.args.length > 0 ? Deno.args : await testFiles(".");
+    const { code, results, failures } = await runTests(args, folder, AbortSignal.timeout(MAX_MS));
     const count = (outcome: string) => results.filter((each) => each.outcome === outcome).length;
     if (results.length > MANY) {
       const longest = slowest(results, SLOWEST_SHOWN);
@@ -95,12 +133,13 @@ async function main(): Promise<number> {
     for (const each of results) {
       if (each.outcome === "skipped") console.log(`skipped: ${each.name}`);
     }
+    if (failures !== "") console.log(`failed before the end:\n${failures}`);
     // A file that does not load reports no tests, but counts as a failure.
     const failed = code === 0 ? 0 : Math.max(1, count("failed"));
     console.log(`${count("passed")} passed, ${failed} failed, ${count("skipped")} skipped`);
     return code;
   } finally {
-    await Deno.remove(report);
+    await Deno.remove(folder, { recursive: true });
   }
 }
 

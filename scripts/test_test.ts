@@ -1,5 +1,7 @@
-import { assertEquals } from "@std/assert";
-import { readReport, slowest, testFiles } from "./test.ts";
+import { assertEquals, assertMatch } from "@std/assert";
+import { readReport, runTests, slowest, testFiles } from "./test.ts";
+import { Folder } from "../tests/harness/folder.ts";
+import { withTestDeadline } from "../tests/harness/test_deadline.ts";
 import { isInstalled } from "../tests/harness/scenario.ts";
 import { SLOW } from "./slow_tests.ts";
 
@@ -43,4 +45,48 @@ Deno.test("a run of all tests has each test file once, and begins with the slow 
   if (!success) return;
   const known = new TextDecoder().decode(stdout).trim().split("\n");
   assertEquals(files.toSorted(), known.toSorted());
+});
+
+/** The real harness, in a file elsewhere. */
+const SCENARIO = new URL("../tests/harness/scenario.ts", import.meta.url).href;
+const FAILS = `testWithPrograms("fails", [], () => Promise.reject(new Error("the reason")));`;
+
+/** Runs a file with this text; it is overdue when it has written the file `hangs`. */
+async function runOf(text: string) {
+  await using folder = await Folder.make();
+  const path = await folder.write(
+    "some_test.ts",
+    `import { testWithPrograms } from ${JSON.stringify(SCENARIO)};\n${text}`,
+  );
+  const overdue = new AbortController();
+  const ended = runTests([path], folder.path, overdue.signal, "null");
+  if (text.includes("hangs")) {
+    await folder.has("hangs");
+    overdue.abort();
+  }
+  const { code, results, failures } = await withTestDeadline("a run to end", ended);
+  return { code, outcomes: results.map(({ name, outcome }) => `${name} ${outcome}`), failures };
+}
+
+Deno.test("a run that takes too long is ended: what did not end has failed, and what failed before is said", async () => {
+  const { code, outcomes, failures } = await runOf(`${FAILS}
+    Deno.test("hangs", async () => {
+      await Deno.writeTextFile(new URL("hangs", import.meta.url), "");
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+    });
+  `);
+  assertEquals([code, outcomes], [130, ["fails failed", "hangs failed"]]);
+  assertMatch(failures, /^fails\nError: the reason\n/);
+});
+
+Deno.test("a run that breaks off says what failed before", async () => {
+  const dies = `Deno.test("dies", () => Deno.kill(Deno.pid, "SIGKILL"));`;
+  const { code, outcomes, failures } = await runOf(FAILS + dies);
+  assertEquals([code, outcomes], [137, []]);
+  assertMatch(failures, /^fails\nError: the reason\n/);
+});
+
+Deno.test("a run that ends by itself says nothing twice", async () => {
+  const { code, outcomes, failures } = await runOf(FAILS);
+  assertEquals([code, outcomes, failures], [1, ["fails failed"], ""]);
 });

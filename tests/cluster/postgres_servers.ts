@@ -4,7 +4,7 @@
  * of the two has, unless the other one was replaced: a primary that was left by its standby waits for it for ever.
  */
 import { Folder } from "../harness/folder.ts";
-import { Postgres, POSTGRES_BIN, runPostgresProgram } from "../harness/postgres.ts";
+import { emptyData, Postgres, POSTGRES_BIN, runPostgresProgram } from "../harness/postgres.ts";
 import { PostgresSession, type QueryResult } from "../harness/postgres_session.ts";
 import type { Flags } from "../harness/proxy.ts";
 import type { Decided, Servers, StoppableServer } from "./servers.ts";
@@ -25,10 +25,7 @@ export async function postgresTemplate(): Promise<Folder> {
   const folder = await Folder.make();
   await Deno.chmod(folder.path, 0o777);
   const data = folder.at("data");
-  await runPostgresProgram("initdb", [
-    ...["-D", data, "--auth=trust", "--username=postgres", "--no-sync", "--no-locale"],
-    "--wal-segsize=1",
-  ]);
+  await emptyData(data);
   const server = Postgres.prepared(data, SETTINGS);
   await server.start();
   await server.sql("create table written (id text primary key)");

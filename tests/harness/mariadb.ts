@@ -4,6 +4,7 @@
  */
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { Child } from "./child.ts";
+import { fromTemplate } from "./template.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 import type { Named } from "./upstream.ts";
 
@@ -11,6 +12,9 @@ const SERVER = "/usr/sbin/mariadbd";
 
 /** What a test needs that uses it. */
 export const MARIADB_NEEDS = [SERVER, "mariadb-install-db", "mariadb"];
+
+/** By default each server would write a file of 100 MB. */
+const SMALL_LOG = "--innodb-log-file-size=4M";
 
 /** How a server is made. */
 export interface MariaDbOptions {
@@ -40,12 +44,15 @@ export class MariaDb implements Named, AsyncDisposable {
   static async make(data: string, options: MariaDbOptions = {}): Promise<MariaDb> {
     await Deno.mkdir(data);
     await run("chmod", ["777", data]);
-    await run(...asMysql("mariadb-install-db", [
-      "--no-defaults",
-      `--datadir=${data}/d`,
-      "--auth-root-authentication-method=normal",
-      "--skip-test-db",
-    ]));
+    await fromTemplate("mariadb", `${data}/d`, async (path) => {
+      await run(...asMysql("mariadb-install-db", [
+        "--no-defaults",
+        `--datadir=${path}`,
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        SMALL_LOG,
+      ]));
+    });
     const server = new MariaDb(data, options);
     await server.start();
     return server;
@@ -68,6 +75,7 @@ export class MariaDb implements Named, AsyncDisposable {
       `--socket=${this.socket}`,
       `--pid-file=${this.#data}/pid`,
       "--log-bin=binlog",
+      SMALL_LOG,
       ...settings.map((setting) => `--${setting}`),
     ]);
     const [program, all] = hosts === undefined ? [command, args] : ["unshare", [

@@ -2,6 +2,7 @@
  * A test with real processes, run once for each relay engine. A test that needs a program which is
  * not installed is skipped, and its name names the program.
  */
+import { noteFailure } from "./test_run.ts";
 
 /** The values of `--relay`. */
 export type Engine = "stream" | "splice";
@@ -29,7 +30,16 @@ export function testWithPrograms(
 ): void {
   const missing = needs.filter((program) => !isInstalled(program));
   const why = missing.length === 0 ? "" : ` (needs ${missing.join(", ")})`;
-  Deno.test({ name: `${name}${why}`, ignore: missing.length > 0, fn: run });
+  Deno.test({ name: `${name}${why}`, ignore: missing.length > 0, fn: () => noted(name, run) });
+}
+
+async function noted(name: string, run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    noteFailure(name, error);
+    throw error;
+  }
 }
 
 /** Whether a program is in the PATH, or exists at its path. */
