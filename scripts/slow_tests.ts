@@ -1,7 +1,7 @@
 /**
  * The test files that take longest: `deno task test` names them first, so that none of them is left at the end while
  * nothing else runs. Those that need much CPU time stand between those that mostly wait. Each full run prints which
- * files took longest. `deno test` begins with the folders whose paths are longest, whatever comes first in its
+ * files took longest. Files of `src` that are not in this list share threads. `deno test` begins with the folders whose paths are longest, whatever comes first in its
  * arguments, and keeps the order of files only among folders of the same length: `tests/scenarios` comes before
  * `tests/cluster`, and both before all that is short.
  */
@@ -46,4 +46,13 @@ export const SLOW: readonly string[] = [
   "tests/faults/http2_attacks_test.ts",
   "tests/faults/faults_test.ts",
   "tests/docs_test.ts",
+  "src/relay/splice/worker_relay_fuzz_test.ts",
+  "src/relay/splice/splice_test.ts",
+  "src/cluster/etcd_client_test.ts",
+  "src/relay/ends_test.ts",
+  "src/relay/portable/received_test.ts",
+  "src/relay/portable/portable_test.ts",
+  "src/hooks/guard_test.ts",
+  "src/upgrade/upgrade_test.ts",
+  "src/linux/tls_session_test.ts",
 ];

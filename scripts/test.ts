@@ -6,11 +6,14 @@ import { FAILURES, TEST_RUN } from "../tests/harness/test_run.ts";
 import { SLOW } from "./slow_tests.ts";
 
 /** Test files that run at the same time. Scenarios mostly wait, so there are more of them than cores. */
-const JOBS = navigator.hardwareConcurrency + 2;
+const JOBS = navigator.hardwareConcurrency + 3;
 
 /** The longest run, in milliseconds, and the time for the last words of one that takes longer. */
 const MAX_MS = 27 * 60_000;
 const LAST_WORDS_MS = 30_000;
+
+/** Files of a group, at most. */
+const GROUP = 12;
 
 /** With more tests than these, the files that took longest are shown. */
 const MANY = 500;
@@ -62,6 +65,38 @@ export async function testFiles(root: string): Promise<string[]> {
     ...SLOW.filter((path) => files.includes(path)),
     ...files.filter((path) => !SLOW.includes(path)),
   ];
+}
+
+/** Short files of one room that run together. */
+export interface Group {
+  readonly name: string;
+  readonly files: readonly string[];
+}
+
+/**
+ * Divides test files into those that run alone and groups. `deno test` starts a thread for each file that it is given,
+ * which takes more time than most unit tests: those of a room share one.
+ */
+export function grouped(files: readonly string[]): { alone: string[]; groups: Group[] } {
+  const isShort = (path: string) => path.startsWith("src/") && !SLOW.includes(path);
+  const rooms = Map.groupBy(files.filter(isShort), (path) => path.split("/")[1]!);
+  const groups = [...rooms].flatMap(([room, all]) =>
+    Array.from({ length: Math.ceil(all.length / GROUP) }, (_, index) => ({
+      name: `${room}_${index + 1}_test.ts`,
+      files: all.slice(index * GROUP, (index + 1) * GROUP),
+    }))
+  );
+  return { alone: files.filter((path) => !isShort(path)), groups };
+}
+
+/** Writes a module for each group; resolves with their paths. */
+async function writeGroups(groups: readonly Group[], folder: string): Promise<string[]> {
+  const root = new URL("..", import.meta.url);
+  return await Promise.all(groups.map(async ({ name, files }) => {
+    const imports = files.map((path) => `import ${JSON.stringify(new URL(path, root).href)};\n`);
+    await Deno.writeTextFile(`${folder}/${name}`, imports.join(""));
+    return `${folder}/${name}`;
+  }));
 }
 
 async function filesIn(root: string, folder: string): Promise<string[]> {
@@ -121,7 +156,8 @@ async function textOf(path: string): Promise<string> {
 async function main(): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "t" });
   try {
-    const args = Deno.args.length > 0 ? Deno.args : await testFiles(".");
+    const { alone, groups } = grouped(Deno.args.length > 0 ? [] : await testFiles("."));
+    const args = [...Deno.args, ...alone, ...await writeGroups(groups, folder)];
     const { code, results, failures } = await runTests(args, folder, AbortSignal.timeout(MAX_MS));
     const count = (outcome: string) => results.filter((each) => each.outcome === outcome).length;
     if (results.length > MANY) {

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { readReport, runTests, slowest, testFiles } from "./test.ts";
+import { grouped, readReport, runTests, slowest, testFiles } from "./test.ts";
 import { Folder } from "../tests/harness/folder.ts";
 import { withTestDeadline } from "../tests/harness/test_deadline.ts";
 import { isInstalled } from "../tests/harness/scenario.ts";
@@ -45,6 +45,18 @@ Deno.test("a run of all tests has each test file once, and begins with the slow 
   if (!success) return;
   const known = new TextDecoder().decode(stdout).trim().split("\n");
   assertEquals(files.toSorted(), known.toSorted());
+});
+
+Deno.test("each test file runs alone or in one group, and groups have short files of one room", async () => {
+  const files = await testFiles(new URL("..", import.meta.url).pathname);
+  const { alone, groups } = grouped(files);
+  assertEquals([...alone, ...groups.flatMap((each) => each.files)].toSorted(), files.toSorted());
+  assertEquals(new Set(groups.map(({ name }) => name)).size, groups.length);
+  assertEquals(SLOW.filter((path) => !alone.includes(path)), []);
+  for (const { name, files } of groups) {
+    const rooms = new Set(files.map((path) => path.split("/").slice(0, 2).join("/")));
+    assertEquals([...rooms], [`src/${name.replace(/_\d+_test\.ts$/, "")}`]);
+  }
 });
 
 /** The real harness, in a file elsewhere. */
