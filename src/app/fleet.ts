@@ -167,11 +167,12 @@ export class Fleet {
     if (service === undefined) return;
     const { reports, state, stopNow } = this.#parts;
     this.#services.delete(name);
+    const memory = state.memory(name);
     const leaving = service.stop(drainMs, drainMs === 0 ? AbortSignal.abort() : stopNow)
       .catch(() => 0)
       .finally(async () => {
         this.#leaving.delete(leaving);
-        await state.remove(name);
+        await state.remove(name, memory);
       });
     this.#leaving.add(leaving);
     reports.removeService(name);

@@ -49,9 +49,9 @@ export class HeldState implements AsyncDisposable {
     return `Cannot use the state folder ${reason} (option state_dir, from ${origins.stateDir})`;
   }
 
-  /** A service has ended; its file stays. */
-  async remove(service: string): Promise<void> {
-    await this.#state?.remove(service);
+  /** A service has ended, and this was its memory; its file stays. */
+  async remove(service: string, memory = this.memory(service)): Promise<void> {
+    await this.#state?.remove(service, memory);
   }
 
   /** Resolves when everything is on disk, or cannot be written. */

@@ -102,17 +102,23 @@ export class StateFolder implements AsyncDisposable {
 
   /** Reads the file of one more service, and writes it again. Resolves with the reason, with its path, if it cannot. */
   async add(service: string): Promise<string | undefined> {
+    // One of this name may have been removed, and its last sessions be ending: from now on it writes nothing.
+    await this.#files.get(service)?.close();
     const file = new ServiceFile(this.folder, service, this.#ports);
     const wrong = await file.load();
     if (wrong === undefined) this.#files.set(service, file);
     return wrong;
   }
 
-  /** A service has ended: what is not on disk yet is written. Its file stays, for the next time. */
-  async remove(service: string): Promise<void> {
+  /**
+   * A service has ended: what is not on disk yet is written. Its file stays, for the next time. Nothing is done if
+   * `memory` is no longer that of the service, since another one of its name was added.
+   */
+  async remove(service: string, memory = this.memory(service)): Promise<void> {
     const file = this.#files.get(service);
+    if (file === undefined || file !== memory) return;
     this.#files.delete(service);
-    await file?.close();
+    await file.close();
   }
 
   /** The memory of one of the services that the folder was opened for. */

@@ -130,3 +130,22 @@ Deno.test("a folder that fails is reported once, stops nothing, and is written t
   const written = JSON.parse(await Deno.readTextFile(path));
   assertEquals([written.epoch, written.served], [5 + EPOCHS_AHEAD, "b"]);
 });
+
+Deno.test("a service that comes again under the name of one that still ends has the file for itself", async () => {
+  await using fixture = await Fixture.make();
+  await using state = await fixture.open("web");
+  const former = state.memory("web");
+  former.keep(MEMORY);
+  assertEquals(await state.add("web"), undefined);
+  const present = state.memory("web");
+  assertEquals(present.remembered?.served, "b");
+  present.keep({ ...MEMORY, served: "c" });
+  // The one that was removed says something more, and ends.
+  former.keep(MEMORY);
+  await state.remove("web", former);
+  present.keep({ ...MEMORY, served: "d" });
+  await state.kept();
+  assertMatch(await Deno.readTextFile(fixture.file("web")), /"served": *"d"/);
+  await state.remove("web");
+  assertEquals(state.memory("web"), undefined);
+});

@@ -1,14 +1,21 @@
 /** The ports of services that a reload removes: when another service can have them. */
 import { assertEquals } from "@std/assert";
 import { unusedPort } from "../../src/base/testing/ports.ts";
+import { runCommand } from "../harness/command.ts";
+import { Folder } from "../harness/folder.ts";
 import { startReloaded } from "../harness/reloaded.ts";
 import { scenario } from "../harness/scenario.ts";
 import { askSteadily, SteadyCount } from "../harness/steady_clients.ts";
+import { withTestDeadline } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
 /** Clients that open a connection for each request. */
 const CLIENTS = 8;
+
+/** In the file of a service. */
+const NOT_PAUSED = /"paused": *null/;
+const PAUSED = /"paused": *\{/;
 
 scenario(
   "the port of a service that a reload has removed is free for the next reload, also under load",
@@ -45,6 +52,39 @@ scenario(
     await proxy.stop();
     // Clients that have seen no refusal went on with the next service.
     await Promise.all(loads);
+  },
+);
+
+scenario(
+  "a service that comes again while its last sessions end remembers all in its file, also after their end",
+  async (relay) => {
+    await using folder = await Folder.make();
+    await using tcp = await startUpstream({ says: "tcp" });
+    const address = () => `127.0.0.1:${unusedPort()}`;
+    const [process, bind] = [{ state_dir: folder.at("state"), drain_timeout: "1s" }, address()];
+    const stays = { hosts: tcp.name, bind: address(), ...relay };
+    const again = { hosts: tcp.name, bind, ...relay };
+    await using proxy = await startReloaded({ ...process, services: { stays, again } });
+    const opened = await proxy.event("port.opened", { service: "again" });
+    using session = await proxy.session(bind);
+    assertEquals(await session.ask(), "tcp");
+    assertEquals((await proxy.reloadAtOnce({ ...process, services: { stays } }))[0], 200);
+    assertEquals((await proxy.reloadAtOnce({ ...process, services: { stays, again } }))[0], 200);
+    await proxy.event("port.opened", { service: "again" }, opened);
+    assertEquals(await proxy.askAt(bind), "tcp");
+
+    // By then the service of the first config has ended.
+    await session.ends();
+    const isStored = async (words: RegExp) => {
+      while (!words.test(await folder.read("state/again.state.json")));
+    };
+    const order = (name: string) => runCommand([name, "again", "--control", proxy.control]);
+    for (let times = 0; times < 3; times++) {
+      assertEquals((await order("pause")).code, 0);
+      await withTestDeadline("the pause on disk", isStored(PAUSED), proxy.lastLines);
+      assertEquals((await order("resume")).code, 0);
+      await withTestDeadline("its end on disk", isStored(NOT_PAUSED), proxy.lastLines);
+    }
   },
 );
 
