@@ -14,6 +14,8 @@ import type { TlsLayer, TlsSettings } from "./tls_layer.ts";
 const CHUNK_BYTES = 4 * 1024;
 /** How long the goodbye of `close` may take, in milliseconds. */
 const CLOSE_MS = 1_000;
+/** How long the end of reading may take after a write that failed, in milliseconds. */
+const LAST_WORDS_MS = 1_000;
 
 /** An open connection; its owner calls `close` in the end. */
 export class Link {
@@ -30,6 +32,8 @@ export class Link {
   #onServerEnd: (() => void) | undefined;
   /** The write under way, and those that wait for it. */
   #writing: Promise<void> = Promise.resolve();
+  /** Set once a write has failed. */
+  #cancelLast: (() => void) | undefined;
 
   /** Owns `conn`. `host` is the name that a certificate must have. */
   constructor(conn: Conn, host: string, clock: Clock) {
@@ -58,7 +62,10 @@ export class Link {
     return this.#tls !== undefined;
   }
 
-  /** Sends bytes after those of earlier calls. If that fails, the connection ends (`onEnd`). */
+  /**
+   * Sends bytes after those of earlier calls. If that fails, the connection ends (`onEnd`), after what the server has
+   * said before.
+   */
   send(bytes: Uint8Array): void {
     if (this.#tls === undefined) this.#write(bytes);
     else this.#tls.send(bytes);
@@ -105,6 +112,7 @@ export class Link {
   /** Ends the connection without waiting for anything. */
   abort(): void {
     this.#isOver = true;
+    this.#cancelLast?.();
     this.#tls?.destroy();
     this.#conn.close();
   }
@@ -135,7 +143,11 @@ export class Link {
       try {
         for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
       } catch (error) {
-        this.#end(new Fault("upstreamReset", undefined, { cause: error }));
+        if (this.#isOver || this.#cancelLast !== undefined) return;
+        // A server that refuses each connection says why and closes it, perhaps before anything was sent: its words may
+        // not be read yet, and the end of reading follows them.
+        const fault = new Fault("upstreamReset", undefined, { cause: error });
+        this.#cancelLast = this.#clock.after(LAST_WORDS_MS, () => this.#end(fault));
       }
     });
   }
@@ -143,6 +155,7 @@ export class Link {
   #end(fault: Fault): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#cancelLast?.();
     this.#conn.close();
     this.#tls?.destroy();
     this.onEnd(fault);

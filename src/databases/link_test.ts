@@ -1,9 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { NEVER_ABORTED } from "../base/deadline.ts";
-import { realClock } from "../base/clock.ts";
+import { ManualClock, realClock } from "../base/clock.ts";
 import type { Fault } from "../base/fault.ts";
 import { unusedPort } from "../base/testing/ports.ts";
 import { rejectedWith } from "../base/testing/faults.ts";
+import type { Conn } from "../net/conn.ts";
 import { denoConn } from "../net/deno/conn.ts";
 import { certificateFor } from "../net/testing/certificate.ts";
 import { socketPair } from "../net/testing/socket_pair.ts";
@@ -56,6 +57,41 @@ Deno.test("the end of a connection is told at once, and an end of our own is not
   ours.link.onEnd = () => assertEquals("called", "not called");
   await ours.link.close();
   ours.peer.close();
+});
+
+Deno.test("what a server said before it closed is heard, although it takes nothing any more", async () => {
+  for (const isHeard of [true, false]) {
+    const clock = new ManualClock();
+    const reads: ((count: number | null) => void)[] = [];
+    let room = new Uint8Array();
+    const conn: Pick<Conn, "read" | "write" | "close"> = {
+      read: (buffer) => {
+        room = buffer as Uint8Array<ArrayBuffer>;
+        return new Promise((resolve) => reads.push(resolve));
+      },
+      write: () => Promise.reject(new Deno.errors.BrokenPipe("Broken pipe")),
+      close: () => reads.at(-1)!(null),
+    };
+    const link = new Link(conn as Conn, "localhost", clock);
+    const faults: string[] = [];
+    link.onEnd = ({ fault }) => faults.push(fault);
+    const words = text(link, 6);
+    for (let times = 0; times < 3; times++) link.send(new Uint8Array([1]));
+    await clock.advance(0); // the writes fail
+    await clock.advance(900);
+    assertEquals([link.isOver, faults, clock.pending], [false, [], 1]);
+    if (isHeard) {
+      room.set(new TextEncoder().encode("DENIED"));
+      reads.at(-1)!(6);
+      assertEquals(await words, "DENIED");
+      await clock.advance(0);
+      reads.at(-1)!(null);
+    }
+    // Nothing else ends a connection on which reading does not end.
+    await clock.advance(isHeard ? 0 : 100);
+    assertEquals(faults, [isHeard ? "responseCut" : "upstreamReset"]);
+    assertEquals([link.isOver, clock.pending], [true, 0]);
+  }
 });
 
 Deno.test("a link to a closed port is a fault of connecting", async () => {
