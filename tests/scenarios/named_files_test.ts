@@ -48,6 +48,20 @@ Deno.test("errors in options and in the files that they name are reported togeth
     /"file:\/\/\/nonexist" as backup: /,
     /"\/nonexist" as tls_cert: /,
   );
+  await refused(
+    [
+      ...[...HTTP, ...BACKUP, "--write-timeout", "foo", "--ca-file", "/no/f.pem"],
+      ...["--tls-cert", "/no/c.pem", "--tls-key", "/no/c.key", "--client-ca", "/no/ca.pem"],
+      ...["--upstream-cert", "/no/u.pem", "--upstream-key", "/no/u.key"],
+    ],
+    /"foo" as write_timeout: /,
+    /"\/no\/f\.pem" as ca_file: there is no such file/,
+    /"\/no\/ca\.pem" as client_ca: there is no such file/,
+    /"\/no\/c\.pem" as tls_cert: there is no such file/,
+    /"\/no\/c\.key" as tls_key: there is no such file/,
+    /"\/no\/u\.pem" as upstream_cert: there is no such file/,
+    /"\/no\/u\.key" as upstream_key: there is no such file/,
+  );
 });
 
 Deno.test("a missing folder of scripts is reported, as is a file in its place", async () => {
