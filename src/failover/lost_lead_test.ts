@@ -66,6 +66,20 @@ Deno.test("a promotion that this proxy had taken up is forgotten once another on
   assertEquals([machine.active, machine.state.epoch], [undefined, 9]);
 });
 
+Deno.test("a leader that alone reached no upstream returns to the one that was decided, whichever answers first", () => {
+  const others = new Map([["p1", { ...seesDown(), up: ["a", "b"] }]]);
+  const view = { role: "leads", decision: decision(), others } as const;
+  const machine = follower().view(view);
+  machine.probe("b", false).probe("a", false).probe("a", false);
+  assertEquals(machine.active, undefined);
+  assertEquals(machine.probe("b", true).done, []);
+  assertEquals(machine.probe("a", true).done, ["open a 8"]);
+  // With the others it is down, and left.
+  const other = follower().view({ ...view, others: new Map([["p1", seesDown("a")]]) });
+  other.probe("a", false);
+  assertEquals(other.probe("b", true).done, ["failover b"]);
+});
+
 Deno.test("where checks know the role, a follower ends the sessions on every server but the one that was decided", () => {
   const roles = { maxLag: undefined, promotedBy: "us" } as const;
   const drained = ({ effects }: Machine) =>

@@ -3,7 +3,7 @@ import { backoffMs } from "../base/backoff.ts";
 import { endHold } from "./admission.ts";
 import { choose } from "./candidate.ts";
 import { isRefusedByOthers, mayDecide } from "./cluster.ts";
-import { follow } from "./following.ts";
+import { follow, isDownInCommon } from "./following.ts";
 import { waitsForRemembered, whyAtStart } from "./restart.ts";
 import { barOf } from "./roles.ts";
 import type { StepContext } from "./step_context.ts";
@@ -16,6 +16,7 @@ export function judgeRound(context: StepContext): void {
   if (phase.name !== "selecting") return;
   // A proxy that does not lead any more may still remember a promotion that it had taken up.
   if (!mayDecide(state) && state.cluster?.decision !== undefined) return follow(context);
+  if (isStillDecided(context)) return follow(context);
   if (waitsForRemembered(context)) return;
   if (!mayDecide(state)) return undecided(context);
   const { answers, suspects, passedOver, round, reason } = phase;
@@ -60,6 +61,21 @@ export function judgeRound(context: StepContext): void {
     (policy.holdWhile === "down" || isAwaited);
   const mayBeAsked = couldNotAsk && (admission.is === "holding" || round === 1);
   if (!mayStillWait && !mayBeAsked) endHold(context, "no upstream is usable");
+}
+
+/**
+ * Whether this proxy leads and alone has lost the upstream that was decided: it returns to it, since for the others it
+ * is not down.
+ */
+function isStillDecided(context: StepContext): boolean {
+  const { phase, state, policy } = context;
+  const { cluster, drained, health } = state;
+  if (phase.name !== "selecting" || cluster?.role !== "leads") return false;
+  const { phase: stage, to = "" } = cluster.decision ?? {};
+  if (stage !== "done" || !health.has(to) || drained.has(to) || phase.passedOver.has(to)) {
+    return false;
+  }
+  return barOf(state, policy, to) === undefined && !isDownInCommon(context, to);
 }
 
 /** This proxy decides nothing now, and nobody has: it serves as well as it can without them. */
