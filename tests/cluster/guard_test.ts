@@ -1,4 +1,4 @@
-/** The shell beside a trigger is ended, and then its proxy is stopped: what still ends the trigger in time. */
+/** What ends a trigger in time, also where its proxy is cut off or stopped, or the shell beside it was killed. */
 import { assert, assertEquals } from "@std/assert";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -46,6 +46,16 @@ async function watcherOf(proxy: number): Promise<number> {
   return await withTestDeadline("the watcher of a trigger", search());
 }
 
+/** Resolves when this process has ended; nobody may have taken its exit code yet. */
+async function hasEnded(process: number): Promise<void> {
+  const search = async () => {
+    while (processes().some(({ pid, command }) => pid === process && command !== "")) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await withTestDeadline("the end of a process", search());
+}
+
 testWithPrograms(
   "cluster: the watcher of a trigger is killed, then its proxy is stopped: no two runs overlap",
   ["etcd", "flock"],
@@ -67,6 +77,33 @@ testWithPrograms(
     assertEquals(begun.map(({ event }) => event), ["start", "failover", "resume"]);
     assertEquals(await cluster.breaches(), []);
     assert(writers.some(({ acknowledged }) => acknowledged.length > 0));
+  },
+);
+
+testWithPrograms(
+  "cluster: a leader that is cut off ends its trigger with all its processes before another one begins",
+  ["etcd", "flock"],
+  async () => {
+    await using cluster = await ProxyCluster.start(2);
+    const { first, second, members, folder } = cluster;
+    const leader = await cluster.leader();
+    const other = members.find((each) => each !== leader)!;
+    await folder.write("seconds-failover", "25");
+    await first.kill();
+    await cluster.triggered(({ event, what }) => event === "failover" && what === "begin");
+    const watcher = await watcherOf(leader.proxy.pid);
+    leader.cut();
+    const { reason } = await leader.proxy.event("trigger.failed");
+    assertEquals(reason, "was cancelled");
+    await leader.proxy.event("promotion.abandoned", { to: second.name });
+    // What it runs with its process group has ended as well.
+    await hasEnded(watcher);
+    await other.proxy.event("promotion.finished", { to: second.name, move: "resume" });
+    const lines = await cluster.triggers();
+    assertEquals(lines.filter(({ what }) => what === "overlap"), []);
+    leader.heal();
+    await leader.proxy.event("decision.followed", { to: second.name });
+    assertEquals(await cluster.breaches(), []);
   },
 );
 

@@ -1,10 +1,11 @@
 /** Proxies that come, go and differ: real processes and a real etcd. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { runCommand } from "../harness/command.ts";
 import { ETCD } from "../harness/etcd.ts";
 import { Folder } from "../harness/folder.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { copyTree } from "./testing/copied_tree.ts";
-import { SmallCluster } from "./testing/small_cluster.ts";
+import { SmallCluster, type SmallMember } from "./testing/small_cluster.ts";
 
 function memberTest(name: string, run: () => Promise<void>): void {
   testWithPrograms(`cluster: ${name}`, ["prlimit", ...ETCD === undefined ? ["etcd"] : []], run);
@@ -69,6 +70,38 @@ memberTest("two clusters in one etcd know nothing of each other", async () => {
     ...["failover", "failover"],
     ...["start", "start"],
   ]);
+});
+
+memberTest("without etcd, log, status, metrics, page and state of each proxy say so", async () => {
+  await using cluster = await SmallCluster.start(2);
+  const { etcd, members } = cluster;
+  const metric = async ({ control }: SmallMember, name: string) => {
+    const text = await (await control.get("metrics")).text();
+    return Number(new RegExp(`^${name}\\{service="tcp"\\} (\\S+)$`, "m").exec(text)?.[1]);
+  };
+  for (const member of members) {
+    assertEquals(await metric(member, "failover_coordinator_reachable"), 1);
+    assert(await metric(member, "failover_lease_left_seconds") > 0);
+  }
+  await etcd.members[0]!.kill();
+  for (const member of members) {
+    const { proxy, control, state } = member;
+    const { message, level } = await proxy.event("coordinator.lost");
+    assertEquals(level, "error");
+    assertStringIncludes(message, "NOTHING IS PROMOTED");
+    const { out } = await runCommand(["status", "--control", control.path]);
+    assertStringIncludes(out, "ETCD CANNOT BE REACHED");
+    assertStringIncludes(out, "NOT READY");
+    for (const name of ["coordinator_reachable", "lease_left_seconds", "ready"]) {
+      assertEquals([name, await metric(member, `failover_${name}`)], [name, 0]);
+    }
+    const page = await (await control.get("")).text();
+    assertMatch(page, /etcd cannot be reached.*nothing is promoted/);
+    const { ready, cluster: { role, coordinator_trouble: trouble } } = await state();
+    assertEquals([ready, role], [false, "cut_off"]);
+    assert(trouble !== null);
+    assertEquals(await proxy.ask(), "first");
+  }
 });
 
 for (const role of ["leads", "follows"] as const) {

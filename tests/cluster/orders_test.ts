@@ -1,6 +1,7 @@
 /** Each order of the operator, given to a proxy that does not lead, between real processes: it counts for all. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ETCD } from "../harness/etcd.ts";
+import { Folder, waitForFile } from "../harness/folder.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
 import { SmallCluster, type SmallMember } from "./testing/small_cluster.ts";
 
@@ -67,6 +68,31 @@ orderTest("switchover and failback, given to a proxy that follows, count for all
   const [status, { outcome, error }] = await one!.control.order("switchover?to=nobody:1&wait=true");
   assertEquals([status, outcome], [409, "refused"]);
   assertStringIncludes(String(error), "there is no upstream nobody:1");
+});
+
+orderTest("the others hold while one promotes, and open when it is done", async () => {
+  await using folder = await Folder.make();
+  const trigger = await folder.script(
+    "trigger.sh",
+    `[ "$FAILOVER_EVENT" = start ] || { ${waitForFile("go")}; }`,
+  );
+  await using cluster = await SmallCluster.start(3, { "on-failover": trigger });
+  const { second } = cluster;
+  const { leader, followers } = await cluster.roles();
+  const moved = order(followers[0]!, `switchover?to=${second.name}`);
+  await leader.proxy.event("trigger.started", { epoch: 2 });
+  for (const { proxy, state } of followers) {
+    await proxy.event("clients.held", { reason: /promotes .* \(epoch 2\)/ });
+    assertEquals((await state()).admission, "holding");
+  }
+  const asked = followers.map(({ proxy }) => proxy.ask());
+  await folder.write("go", "");
+  assertEquals(await Promise.all(asked), ["second", "second"]);
+  await moved;
+  for (const { proxy } of followers) {
+    await proxy.event("decision.followed", { to: second.name, epoch: 2 });
+    assertEquals(proxy.events("trigger.started"), []);
+  }
 });
 
 orderTest("orders are refused at once, with the reason, while etcd is gone", async () => {
