@@ -263,6 +263,19 @@ export class Postgres implements Named, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+    await this.#removeSharedMemory();
+  }
+
+  /**
+   * A server that is killed leaves a small segment of System V's shared memory behind, of which a machine has 4096.
+   * Line 7 of `postmaster.pid` names it: key and number.
+   */
+  async #removeSharedMemory(): Promise<void> {
+    const text = await Deno.readTextFile(`${this.#data}/postmaster.pid`).catch(() => "");
+    const id = text.split("\n")[6]?.trim().split(/\s+/)[1];
+    if (id === undefined) return; // it was stopped in order
+    const args = ["--shmem-id", id];
+    await new Deno.Command("ipcrm", { args, stdout: "null", stderr: "null" }).output();
   }
 }
 
