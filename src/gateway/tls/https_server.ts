@@ -137,8 +137,9 @@ export class HttpsServer implements Https {
       await new Promise<void>((resolve) => this.#clock.after(POLL_MS, resolve));
     }
     this.#handshakes.endAll();
+    const count = await this.#http2.drain(cut);
     this.#unfinished[Symbol.dispose]();
-    return await this.#http2.drain(cut);
+    return count;
   }
 }
 
