@@ -35,10 +35,17 @@ export interface PassedOrder {
   readonly revision: number;
 }
 
+/** The proxy that leads, its lease, and the revision at which it took the lead. */
+export interface Leader {
+  readonly instance: string;
+  readonly lease: string | undefined;
+  readonly revision: number;
+}
+
 /** All that is stored for a service, as far as it can be read. */
 export interface Stored {
   readonly revision: number;
-  readonly leader: { readonly instance: string; readonly lease: string | undefined } | undefined;
+  readonly leader: Leader | undefined;
   readonly decision: Decision | undefined;
   /** The revision of the decision, 0 if there is none. */
   readonly decisionRevision: number;
@@ -64,7 +71,8 @@ export function storedOf({ revision, entries }: Reading): Stored {
     });
   return {
     revision,
-    leader: leader && { instance: leader.value, lease: leader.lease },
+    leader: leader &&
+      { instance: leader.value, lease: leader.lease, revision: leader.createRevision },
     decision: decision && decisionFrom(decision.value),
     decisionRevision: decision?.modRevision ?? 0,
     orders: ordersFrom(entries.get("orders")?.value),

@@ -60,7 +60,7 @@ Deno.test("storedOf() reads what the other functions write", () => {
     ...Object.fromEntries(passed),
   }));
   assertEquals(stored.revision, 9);
-  assertEquals(stored.leader, { instance: "p1", lease: "7" });
+  assertEquals(stored.leader, { instance: "p1", lease: "7", revision: 1 });
   assertEquals([stored.decision, stored.decisionRevision], [DECISION, 3]);
   assertEquals(stored.orders, orders);
   assertEquals(stored.seen, new Map([["p1", seen]]));

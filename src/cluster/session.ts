@@ -41,6 +41,8 @@ export class Session {
   /** When the last reading was asked for. */
   #readAt = -Infinity;
   #told: string | undefined;
+  /** The revision at which the lead was taken that this proxy has given up last. */
+  #givenUp = 0;
   #stored: Stored | undefined;
   /** Whether the last call showed that etcd is what it was. */
   #isSure = false;
@@ -69,7 +71,7 @@ export class Session {
   get leads(): boolean {
     const leader = this.#stored?.leader;
     return this.isMember && leader?.instance === this.#ports.instance &&
-      leader.lease === this.#lease;
+      leader.lease === this.#lease && leader.revision !== this.#givenUp;
   }
 
   /** How long the lease lasts for certain, and what was read is new enough, in milliseconds. */
@@ -130,11 +132,14 @@ export class Session {
       // Without a lease it was written by hand, and would stay for ever.
       const isOurs = leader?.instance === instance || leader !== undefined && !leader.lease;
       const may = mayLead(seen);
-      if (leader !== undefined && (!isOurs || may && leader.lease === this.#lease)) break;
+      const holds = leader?.lease === this.#lease && leader?.revision !== this.#givenUp;
+      if (leader !== undefined && (!isOurs || may && holds)) break;
       if (isOurs) {
         // It counts as given up before etcd gives it to another proxy, whose answer may come first.
         this.#stored = { ...stored, leader: undefined };
-        const condition = { key: "leader", value: leader.instance };
+        // Without an answer it may still arrive, so that this lead is over in any case.
+        this.#givenUp = leader.revision;
+        const condition = { key: "leader", createRevision: leader.revision };
         await etcd.transact([condition], [{ remove: "leader" }]);
       } else if (!may) break;
       else await this.#claim();

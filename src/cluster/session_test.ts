@@ -15,10 +15,24 @@ function fixture() {
   const clock = new ManualClock(1_000);
   const etcd = new EtcdModel(clock, () => 0.5);
   const cut = new Set<string>();
+  /** How long the next message about the lead takes. */
+  const late = { ms: 0 };
   const member = (instance: string, seen = () => SEEN, mayLead = () => true, fence = () => 0) => {
     const link = { delay: () => cut.has(instance) ? undefined : 1 };
+    const client = etcd.client(clock, link);
+    const slow = etcd.client(clock, {
+      delay: (way) => {
+        const ms = way === "there" ? late.ms : 0;
+        late.ms = 0;
+        return ms || link.delay();
+      },
+    });
     return new Session({
-      etcd: etcd.client(clock, link),
+      etcd: {
+        ...client,
+        transact: (conditions, changes) =>
+          (conditions[0]?.key === "leader" ? slow : client).transact(conditions, changes),
+      },
       clock,
       instance,
       ttlS: 10,
@@ -35,7 +49,7 @@ function fixture() {
     for (let ms = 0; ms < 20_000 && !isOver; ms += 10) await clock.advance(10);
     return await call;
   };
-  return { clock, etcd, cut, member, settle };
+  return { clock, etcd, cut, late, member, settle };
 }
 
 Deno.test("Session: the first proxy leads, the second one follows, and each tells what it sees", async () => {
@@ -85,6 +99,22 @@ Deno.test("Session: a proxy that may not lead gives the lead up, and takes none"
   await settle(p1.round());
   assert(!p1.leads && p1.isMember);
   assertEquals(p1.stored?.leader, undefined);
+});
+
+Deno.test("Session: a lead that was given up without an answer is taken anew, so that a late message does not end it", async () => {
+  const { member, settle, clock, late } = fixture();
+  let may = true;
+  const p1 = member("p1", () => SEEN, () => may);
+  await settle(p1.round());
+  may = false;
+  late.ms = 3_000;
+  await assertRejects(() => settle(p1.round()), EtcdError);
+  may = true;
+  await settle(p1.round());
+  assert(p1.leads);
+  const p2 = member("p2");
+  await clock.advance(3_000);
+  assertEquals((await settle(p2.round())).leader?.instance, "p1");
 });
 
 Deno.test("Session: what was removed is told again, and an ended lease is replaced", async () => {
