@@ -9,6 +9,11 @@ import { runFault } from "./run_fault.ts";
 const OURS = comparedProxies({ haproxy: false });
 /** The maximum of running requests: what a killed primary was just answering is lost inevitably. */
 const UNDER_WAY = 6;
+/**
+ * The kernel closes the sockets of a killed process one after another, which takes a while on a busy machine: a client
+ * whose request was lost may connect again before the listening socket is closed, and lose that one, too.
+ */
+const LOST_MAX = 2 * UNDER_WAY;
 
 /** The result of a fault with each of our proxies. */
 async function tallyOf(name: string): Promise<Map<string, Tally>> {
@@ -35,7 +40,7 @@ for (const name of ["check-gone", "clock"]) {
 Deno.test("[faults] kill: nothing is doubled or wrong, and only running requests can be lost", async () => {
   for (const [proxy, { failed, lost, doubled, wrongBytes, cut }] of await tallyOf("kill")) {
     assertEquals([proxy, doubled, wrongBytes, cut], [proxy, 0, 0, 0]);
-    assertEquals([proxy, Math.max(failed + lost, UNDER_WAY)], [proxy, UNDER_WAY]);
+    assertEquals([proxy, Math.max(failed + lost, LOST_MAX)], [proxy, LOST_MAX]);
   }
 });
 
