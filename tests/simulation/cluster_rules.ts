@@ -31,6 +31,8 @@ interface Well {
   since: number;
   /** Since when it reaches etcd as well. */
   wholeSince: number;
+  /** Since when it reaches etcd, whatever else. */
+  connectedSince: number;
   /** When its clients went to that server last. */
   servedAt: number;
   /** The last decision that it has followed for certain. It serves on by that without etcd. */
@@ -52,6 +54,10 @@ export interface RulesSettings {
 const FOLLOWS_MS = 20_000;
 /** What interrupts that takes so long at most, in milliseconds. */
 const MISSING_MS = 5_000;
+/** An upstream that is down is replaced so soon, in milliseconds. */
+const REPLACED_MS = 10_000;
+/** How long a server has been a primary that all proxies know as one, in milliseconds. */
+const KNOWN_MS = 3_000;
 /** So long after it was opened a session on another upstream has ended, in milliseconds. */
 const SESSION_MS = 2_500;
 /** A program ends so long after its machine has gone on, in milliseconds. */
@@ -68,6 +74,8 @@ export class Rules {
   #freeEpoch = 0;
   /** The runs that a suspended machine may go on with. */
   readonly #suspended = new Map<Run, number>();
+  /** Since when the decided upstream is down and could be replaced. */
+  #dueSince = 0;
   readonly #executed = new Set<string>();
   /** The orders that have no final outcome, by number, with their proxy. */
   readonly #open = new Map<number, SimulatedProxy>();
@@ -111,7 +119,7 @@ export class Rules {
     }
     if (phase === "promoting") {
       this.#mayBegin(epoch, move, to);
-      const isServed = from !== undefined && this.#settings.servers.isPrimary(from);
+      const isServed = from !== undefined && this.#settings.servers.isPrimary(from, KNOWN_MS);
       const isCarriedOn = move === "resume" && last?.phase === "promoting" && last.to === to;
       if (isCarriedOn && last.epoch === this.#freeEpoch) this.#freeEpoch = epoch;
       else if (!isServed && move === "switchover") this.#freeEpoch = epoch;
@@ -186,9 +194,43 @@ export class Rules {
     if (running !== undefined) {
       this.#break(`triggers of epoch ${epoch} begin while those of ${running.epoch} run`);
     }
+    this.#othersHold(promotion);
     this.#begunOnce(proxy, promotion);
     this.#asStored(proxy, promotion);
     this.runs.push({ proxy, epoch, fence, begunAt: now, endedAt: undefined });
+  }
+
+  /** Clients wait for the triggers at all proxies that reach etcd. */
+  #othersHold({ epoch, to }: Promotion): void {
+    const { policy, proxies, now } = this.#settings;
+    if (policy.triggers === "beside") return;
+    this.#measure();
+    for (const { name, route } of proxies().filter((each) => this.#isConnected(each, now()))) {
+      if (route !== undefined && route !== to) {
+        this.#break(`triggers of epoch ${epoch} begin while clients of ${name} are at ${route}`);
+      }
+    }
+  }
+
+  /** Whether nothing has come between a proxy and etcd for a while. */
+  #isConnected(proxy: SimulatedProxy, now: number): boolean {
+    return now - (this.#well.get(proxy)?.connectedSince ?? now) > FOLLOWS_MS;
+  }
+
+  /** Where roles are no reason against it, an upstream that is down is replaced by one that all reach. */
+  #replaces(to: string): void {
+    const { now, policy, servers, proxies, reaches } = this.#settings;
+    const live = proxies().filter(({ isDead }) => !isDead);
+    const isOther = (name: string) =>
+      name !== to && servers.answers(name) && live.every((each) => reaches(each, name));
+    const mayMove = live.every(({ controller: { state: { paused, drained } } }) =>
+      paused === undefined && drained.size === 0
+    );
+    const isDue = policy.roles === undefined && mayMove && !servers.isAlive(to) &&
+      live.every((each) => this.#isConnected(each, now())) &&
+      servers.all.some(({ name }) => isOther(name));
+    if (!isDue) this.#dueSince = now();
+    if (now() - this.#dueSince > REPLACED_MS) this.#break(`nothing replaces ${to}`);
   }
 
   #begunOnce(proxy: SimulatedProxy, { epoch, fence }: Promotion): void {
@@ -287,8 +329,9 @@ export class Rules {
     const { now, proxies } = this.#settings;
     const stored = this.decisions.at(-1);
     this.#measure();
-    if (stored?.decision.phase !== "done") return;
+    if (stored?.decision.phase !== "done") return void (this.#dueSince = now());
     const { to } = stored.decision;
+    this.#replaces(to);
     const isDrained = proxies().some(({ controller: { state } }) => state.drained.has(to));
     // What most of them cannot reach may be left, and what is drained is not chosen again.
     if (isDrained || !this.#mostReach(({ since }) => now() - since > FOLLOWS_MS)) return;
@@ -315,8 +358,17 @@ export class Rules {
       const isAwake = !proxy.isDead && !proxy.clock.stands && phase.name !== "promoting";
       const isWell = isAwake && to !== undefined && servers.isPrimary(to) && reaches(proxy, to);
       const well = this.#well.get(proxy) ??
-        { since: now(), wholeSince: now(), servedAt: now(), follows: undefined };
+        {
+          since: now(),
+          wholeSince: now(),
+          connectedSince: now(),
+          servedAt: now(),
+          follows: undefined,
+        };
       this.#well.set(proxy, well);
+      if (proxy.isDead || proxy.clock.stands || !reaches(proxy, "etcd")) {
+        well.connectedSince = now();
+      }
       if (!isWell) well.since = now();
       if (!isWell || !reaches(proxy, "etcd")) well.wholeSince = now();
     }

@@ -98,9 +98,11 @@ export class ClusterServers {
     return this.isAlive(name) && this.#settings.world.now() >= this.of(name).startsUntil;
   }
 
-  /** Whether it takes writes, as far as it knows. */
-  isPrimary(name: string): boolean {
-    return this.answers(name) && (!this.#settings.hasRoles || this.of(name).role === "primary");
+  /** Whether it takes writes, as far as it knows, and has for so many milliseconds since its start. */
+  isPrimary(name: string, forMs = 0): boolean {
+    const isLong = this.#settings.world.now() >= this.of(name).startsUntil + forMs;
+    return isLong && this.answers(name) &&
+      (!this.#settings.hasRoles || this.of(name).role === "primary");
   }
 
   /** What a check learns that reaches it. */
