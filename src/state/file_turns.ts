@@ -17,18 +17,18 @@ export class FileTurns {
   /** Called with true when it is their turn, with false when it will not come. */
   #waiting: ((isTurn: boolean) => void)[] = [];
 
-  /** `ms` is how long one operation may take, in milliseconds. */
+  /** `ms` is how long one operation may take unless said otherwise, in milliseconds. */
   constructor(clock: Clock, ms: number) {
     this.#clock = clock;
     this.#ms = ms;
   }
 
-  /** Rejects as `work` does, or with an Error if the file system does not answer in time. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** Rejects as `work` does, or with an Error if the file system does not answer within `ms` milliseconds. */
+  async run<T>(work: () => Promise<T>, ms = this.#ms): Promise<T> {
     if (this.#underWay < FILES_MAX) this.#underWay++;
     else if (!await this.#turn()) throw new Error(FILE_SILENT);
     try {
-      return await inFileTime(work(), this.#clock, this.#ms);
+      return await inFileTime(work(), this.#clock, ms);
     } catch (error) {
       if (error instanceof Error && error.message === FILE_SILENT) this.#giveUp();
       throw error;

@@ -1,5 +1,5 @@
 /** Many operations on files at one time, on a disk that is slow, and on one that is silent. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { FILE_SILENT } from "../base/file_time.ts";
 import { FILES_MAX, FileTurns } from "./file_turns.ts";
@@ -45,4 +45,9 @@ Deno.test("on a silent disk all that wait fail with the first one, and it is ask
     (_, number) => turns.run(() => Promise.resolve(number)),
   );
   assertEquals((await Promise.all(later)).length, MANY);
+  const patient = assertRejects(() => turns.run(never, 5 * MS), Error, FILE_SILENT);
+  await clock.advance(5 * MS - 1);
+  assertEquals(clock.pending, 1);
+  await clock.advance(1);
+  await patient;
 });

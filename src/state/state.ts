@@ -8,7 +8,7 @@
  * seen. At an ordinary end of the process it is the last one exactly.
  */
 import type { Clock } from "../base/clock.ts";
-import { inFileTime } from "../base/file_time.ts";
+import { FILE_MS, inFileTime } from "../base/file_time.ts";
 import type { Publish } from "../events/events.ts";
 import type { Memory, MemoryPort } from "../failover/memory.ts";
 import { FileTurns } from "./file_turns.ts";
@@ -18,7 +18,10 @@ import { storageReason } from "./storage_reason.ts";
 
 /** How many epochs the next run skips after a crash. */
 export const EPOCHS_AHEAD = 10;
-/** Deadline for one file to be read or replaced, in milliseconds: a network file system may never answer. */
+/**
+ * Deadline for one file to be replaced while services run, in milliseconds: a network file system may never answer, and
+ * triggers wait for it. Before a service starts nothing waits but the start, which is refused if it fails.
+ */
 const WRITE_MS = 2_000;
 /** The pause before what could not be written is tried again, in milliseconds. */
 const RETRY_MS = 5_000;
@@ -84,7 +87,7 @@ export class StateFolder implements AsyncDisposable {
   ): Promise<StateFolder | readonly string[]> {
     const ports = { clock, publish, turns: new FileTurns(clock, WRITE_MS) };
     try {
-      const lock = inherited?.lock ?? await inFileTime(takeFolder(folder), clock, WRITE_MS);
+      const lock = inherited?.lock ?? await inFileTime(takeFolder(folder), clock);
       if (typeof lock === "string") return [`${folder}: ${lock}`];
       const files = services.map((service) => new ServiceFile(folder, service, ports));
       const wrong = (await Promise.all(
@@ -209,7 +212,7 @@ class ServiceFile implements MemoryPort {
     this.remembered = given;
     try {
       const text = given === undefined
-        ? await this.#ports.turns.run(() => readIfThere(this.#path))
+        ? await this.#ports.turns.run(() => readIfThere(this.#path), FILE_MS)
         : undefined;
       if (text !== undefined) {
         const memory = memoryFrom(this.service, text, this.#ports.clock);
@@ -218,7 +221,7 @@ class ServiceFile implements MemoryPort {
         }
         this.remembered = memory;
       }
-      await this.#replace(EPOCHS_AHEAD);
+      await this.#replace(EPOCHS_AHEAD, FILE_MS);
     } catch (error) {
       return `${this.#path}: ${storageReason(error)}`;
     }
@@ -286,12 +289,12 @@ class ServiceFile implements MemoryPort {
   }
 
   /** Replaces the file by the present memory. A service that remembers nothing yet has a file, too. */
-  #replace(ahead: number): Promise<void> {
+  #replace(ahead: number, ms?: number): Promise<void> {
     return this.#ports.turns.run(() => {
       const mine = this.#replaceAfter(this.#replacing, ahead);
       this.#replacing = mine.catch(() => {});
       return mine;
-    });
+    }, ms);
   }
 
   async #replaceAfter(before: Promise<void>, ahead: number): Promise<void> {
