@@ -101,35 +101,42 @@ for (const role of ["leads", "follows"] as const) {
       const backup = stack.use(await WebUpstream.start("backup"));
       const flags = {
         ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "5s" },
-        ...{ "hold": "1s", "connect-timeout": "500ms", "response-timeout": "1s" },
+        "hold": "1s",
       };
       // Each proxy reaches the servers by their names, on a way of its own.
       const start = async (number: number, until: "promotion.finished" | "decision.followed") => {
-        const names: Record<string, string> = {};
-        const ways = [primary, backup].map(({ address, says }, index) => {
+        const places = [primary, backup].map(({ address, says }, index) => {
           const hostname = `127.79.${number + 1}.${index + 1}`;
-          names[`${says}.test`] = hostname;
-          const port = Number(address.split(":")[1]);
-          return stack.use(new Way(address, { hostname, port }));
+          return { address, says, at: { hostname, port: Number(address.split(":")[1]) } };
         });
+        const names = Object.fromEntries(
+          places.map(({ says, at }) => [`${says}.test`, at.hostname]),
+        );
+        const ways: Way[] = [];
+        const heal = () => void ways.push(...places.map(({ address, at }) => new Way(address, at)));
+        const cut = async () => {
+          for (const way of ways.splice(0)) await way[Symbol.asyncDispose]();
+        };
+        stack.defer(cut);
+        heal();
         const under = await underHosts(folder, `hosts-${number}`, names);
         const named = ({ url, says }: WebUpstream) => ({
           url: url.replace("127.0.0.1", `${says}.test`),
         });
         const options = { primary: named(primary), backups: [named(backup)], flags, under };
-        return { proxy: stack.use(await startWebProxy(options, until)), ways };
+        return { proxy: stack.use(await startWebProxy(options, until)), cut, heal };
       };
       const leader = await start(0, "promotion.finished");
       const follower = await start(1, "decision.followed");
       const [one, other] = role === "leads" ? [leader, follower] : [follower, leader];
       for (const { proxy } of [one, other]) await serves(proxy, "primary");
-      for (const way of one.ways) way.cut();
+      await one.cut();
       await one.proxy.event("failover.contested");
       const { status } = await one.proxy.get("/");
       assert(status >= 502 && status <= 504, String(status));
       await other.proxy.event("lead.taken");
       await serves(other.proxy, "primary");
-      for (const way of one.ways) way.heal();
+      one.heal();
       for (const { proxy } of [one, other]) await serves(proxy, "primary");
       const moves = [one, other].flatMap(({ proxy }) => proxy.events("promotion.started"));
       assertEquals(moves.map(({ move }) => move), ["start"]);
