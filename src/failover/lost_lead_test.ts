@@ -73,7 +73,7 @@ Deno.test("a leader that alone reached no upstream returns to the one that was d
   machine.probe("b", false).probe("a", false).probe("a", false);
   assertEquals(machine.active, undefined);
   assertEquals(machine.probe("b", true).done, []);
-  assertEquals(machine.probe("a", true).done, ["open a 8"]);
+  assertEquals(machine.probe("a", true).done, ["open a 8", "conclude a 8"]);
   // With the others it is down, and left.
   const other = follower().view({ ...view, others: new Map([["p1", seesDown("a")]]) });
   other.probe("a", false);

@@ -3,7 +3,7 @@ import { backoffMs } from "../base/backoff.ts";
 import { endHold } from "./admission.ts";
 import { choose } from "./candidate.ts";
 import { isRefusedByOthers, mayDecide } from "./cluster.ts";
-import { follow, isDownInCommon } from "./following.ts";
+import { concludeReturn, follow, isDownInCommon } from "./following.ts";
 import { waitsForRemembered, whyAtStart } from "./restart.ts";
 import { barOf } from "./roles.ts";
 import type { StepContext } from "./step_context.ts";
@@ -16,7 +16,7 @@ export function judgeRound(context: StepContext): void {
   if (phase.name !== "selecting") return;
   // A proxy that does not lead any more may still remember a promotion that it had taken up.
   if (!mayDecide(state) && state.cluster?.decision !== undefined) return follow(context);
-  if (isStillDecided(context)) return follow(context);
+  if (isStillDecided(context)) return goBack(context);
   if (waitsForRemembered(context)) return;
   if (!mayDecide(state)) return undecided(context);
   const { answers, suspects, passedOver, round, reason } = phase;
@@ -76,6 +76,14 @@ function isStillDecided(context: StepContext): boolean {
     return false;
   }
   return barOf(state, policy, to) === undefined && !isDownInCommon(context, to);
+}
+
+/** It is stored as well: a move that was given up before it was known to be stored may be stored later. */
+function goBack(context: StepContext): void {
+  follow(context);
+  const { phase, state: { epoch } } = context;
+  if (phase.name !== "serving") return;
+  concludeReturn(context, phase.active.name, "the others see it up", epoch);
 }
 
 /** This proxy decides nothing now, and nobody has: it serves as well as it can without them. */
