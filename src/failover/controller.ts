@@ -74,7 +74,8 @@ export class Controller implements AsyncDisposable {
   #policy: Policy;
   readonly #ports: ControllerPorts;
   readonly #done = Promise.withResolvers<void>();
-  readonly #effects: Effect[] = [];
+  /** In order, with the revision of the newest shared decision that was known when they were decided. */
+  readonly #effects: { readonly effect: Effect; readonly fence: number }[] = [];
   #state: State;
   #memory: Memory;
   #performing: Promise<void> | undefined;
@@ -126,7 +127,8 @@ export class Controller implements AsyncDisposable {
       this.#ports.onState?.(next.state);
       this.#ports.onStep?.({ input, before, policy, step: next });
       this.#remember();
-      this.#effects.push(...next.effects);
+      const { fence } = next.state;
+      for (const effect of next.effects) this.#effects.push({ effect, fence });
       if (this.#effects.length > EFFECTS_MAX) {
         throw new Error("Effects pile up: a data plane hangs");
       }
@@ -246,8 +248,8 @@ export class Controller implements AsyncDisposable {
 
   async #performAll(): Promise<void> {
     try {
-      for (let effect = this.#effects.shift(); effect; effect = this.#effects.shift()) {
-        await this.#perform(effect);
+      for (let next = this.#effects.shift(); next; next = this.#effects.shift()) {
+        await this.#perform(next.effect, next.fence);
       }
     } catch (error) {
       this.#fail(error);
@@ -256,7 +258,7 @@ export class Controller implements AsyncDisposable {
     }
   }
 
-  #perform(effect: Effect): Promise<void> | void {
+  #perform(effect: Effect, fence: number): Promise<void> | void {
     const { plane, checks, publish } = this.#ports;
     switch (effect.do) {
       case "publish":
@@ -280,12 +282,12 @@ export class Controller implements AsyncDisposable {
       case "spare":
         return plane.spare(effect.upstream);
       case "runTriggers":
-        return this.#runTriggers(effect.promotion);
+        return this.#runTriggers(effect.promotion, fence);
       case "cancelTriggers":
         if (this.#triggers?.epoch === effect.epoch) this.#triggers.abort.abort();
         return;
       case "conclude":
-        return this.#conclude(effect.decision);
+        return this.#conclude(effect.decision, fence);
       case "acknowledge":
         return this.#ports.coordinator?.acknowledge(effect.epoch);
       case "awaitQuiet":
@@ -296,12 +298,28 @@ export class Controller implements AsyncDisposable {
     }
   }
 
-  async #conclude(decision: Omit<Decision, "phase" | "by">): Promise<void> {
-    const reason = await this.#ports.coordinator?.conclude(decision);
-    if (reason === undefined) return;
-    const { epoch } = decision;
+  async #conclude(
+    decision: Omit<Decision, "phase" | "by">,
+    known: number,
+  ): Promise<void> {
+    const reason = this.#overtaken(known) ?? await this.#ports.coordinator?.conclude(decision);
+    if (reason !== undefined) this.#deny(decision.epoch, reason);
+  }
+
+  #deny(epoch: number, reason: string): void {
     this.#refusedEpoch = epoch;
     this.post({ type: "triggersEnded", epoch, outcome: { how: "denied", reason } });
+  }
+
+  /**
+   * Why a decision of this proxy must not be stored any more that was made when the revision `known` was the newest:
+   * while it waited behind slow effects, another proxy led and decided, and this one may lead again.
+   */
+  #overtaken(known: number): string | undefined {
+    const { fence, cluster } = this.#state;
+    const { epoch, by = this.#policy.instance } = cluster?.decision ?? {};
+    if (fence <= known || by === this.#policy.instance) return undefined;
+    return `epoch ${epoch} was decided by ${by}`;
   }
 
   #settle(id: number, outcome: OrderOutcome): void {
@@ -323,7 +341,7 @@ export class Controller implements AsyncDisposable {
   }
 
   /** Starts the triggers and returns; their end is an input. A newer promotion cancels an older one. */
-  async #runTriggers(promotion: Promotion): Promise<void> {
+  async #runTriggers(promotion: Promotion, known: number): Promise<void> {
     // A number that scripts have seen must not come again, even if the machine loses power now.
     await this.#ports.memory?.kept();
     this.#triggers?.abort.abort();
@@ -331,16 +349,14 @@ export class Controller implements AsyncDisposable {
     const { epoch } = promotion;
     this.#triggers = { epoch, abort };
     if (this.#stopped) return;
-    const grant = await this.#ports.coordinator?.decide(promotion) ?? { fence: undefined };
+    const denied = this.#overtaken(known);
+    const grant = denied === undefined
+      ? await this.#ports.coordinator?.decide(promotion) ?? { fence: undefined }
+      : { denied };
     if (this.#stopped) return;
     if ("denied" in grant) {
       this.#triggers = undefined;
-      this.#refusedEpoch = epoch;
-      return this.post({
-        type: "triggersEnded",
-        epoch,
-        outcome: { how: "denied", reason: grant.denied },
-      });
+      return this.#deny(epoch, grant.denied);
     }
     // The machine may have given the promotion up while it was being stored.
     if (!awaitsTriggers(this.#state, epoch)) {

@@ -1,7 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
+import { CUT_OFF, type Decision } from "./cluster.ts";
 import { Controller } from "./controller.ts";
-import type { DataPlane, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
+import type { Coordinator, DataPlane, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
+import { decision } from "./testing/cluster_machine.ts";
 import { POLICY } from "./testing/policy.ts";
 import { upstreamsOf } from "./testing/results.ts";
 
@@ -10,7 +12,7 @@ const YES: ProbeResult = { passed: true, tookMs: 1, reason: "connected", evidenc
 const NO: ProbeResult = { passed: false, tookMs: 1, reason: "refused", evidence: "refused" };
 
 /** A controller with ports that record their calls, and triggers that end when the test ends them. */
-function build(plane: Partial<DataPlane> = {}) {
+function build(plane: Partial<DataPlane> = {}, coordinator?: Coordinator) {
   const actions: string[] = [];
   const clock = new ManualClock();
   const running: { promotion: Promotion; end: () => void }[] = [];
@@ -32,6 +34,7 @@ function build(plane: Partial<DataPlane> = {}) {
       ...plane,
     },
     checks: { now: () => {}, pace: () => {} },
+    ...coordinator === undefined ? {} : { coordinator },
     triggers: {
       run(promotion, signal) {
         const { promise, resolve } = Promise.withResolvers<TriggerOutcome>();
@@ -225,4 +228,53 @@ Deno.test("a suspended controller decides nothing and takes no order, and goes o
   assertEquals(actions.slice(before, before + 2), ["upstream.down", "hold"]);
   await controller[Symbol.asyncDispose]();
   assertEquals(controller.suspend(), "it is stopping");
+});
+
+Deno.test("what was decided in an earlier lead is not stored over the decision of another proxy", async () => {
+  const stored: string[] = [];
+  const gate = Promise.withResolvers<string | undefined>();
+  let isSlow = false;
+  const { controller, clock, running, probed } = build({}, {
+    decide: ({ epoch, to }) => {
+      stored.push(`promoting ${to} ${epoch}`);
+      return Promise.resolve({ fence: epoch });
+    },
+    conclude: async ({ epoch, to }) => {
+      const denied = isSlow ? await gate.promise : undefined;
+      if (denied === undefined) stored.push(`done ${to} ${epoch}`);
+      return denied;
+    },
+    acknowledge: () => {},
+    passOn: () => false,
+  });
+  const view = (role: "leads" | "cutOff", of: Decision | undefined, fence = 0) =>
+    controller.post({ type: "coordinated", view: { ...CUT_OFF, role, decision: of, fence } });
+  view("leads", undefined);
+  controller.post({ type: "begun" });
+  probed("a", YES);
+  await clock.advance(0);
+  running[0]!.end();
+  await clock.advance(0);
+  assertEquals(stored, ["promoting a 1", "done a 1"]);
+  // The end of the next promotion is not stored yet, and the one that follows it waits for that.
+  const { instance: by } = POLICY;
+  view("leads", decision({ epoch: 1, to: "a", by }), 2);
+  isSlow = true;
+  probed("a", NO);
+  probed("b", YES);
+  await clock.advance(0);
+  running[1]!.end();
+  await clock.advance(0);
+  probed("b", NO);
+  probed("a", YES);
+  await clock.advance(0);
+  assertEquals(controller.state.epoch, 3);
+  // Meanwhile another proxy has led, and this one leads again.
+  const mine = decision({ epoch: 2, to: "b", from: "a", phase: "promoting", by });
+  view("cutOff", mine, 3);
+  view("leads", decision({ epoch: 3, to: "b", from: "a" }), 5);
+  gate.resolve("epoch 3 was decided by p1");
+  await clock.advance(0);
+  assertEquals(stored, ["promoting a 1", "done a 1", "promoting b 2"]);
+  await controller[Symbol.asyncDispose]();
 });

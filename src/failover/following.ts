@@ -13,17 +13,16 @@ import {
   type Vote,
   voteOf,
 } from "./cluster.ts";
+import { endedWithLead, hasEnded, learnChosen, learnLateEnd } from "./decided.ts";
 import { drainDecided, drainDown, drainLeft, spare } from "./drains.ts";
 import { isDown } from "./health.ts";
 import { isOver } from "./memory.ts";
 import type { StandingOrder } from "./orders.ts";
 import type { Promotion } from "./ports.ts";
 import { lose, NO_NAMES, startRound } from "./rounds.ts";
-import { activeOf, hasBegun, type TriggerProgress } from "./state.ts";
+import { activeOf, hasBegun } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
-
-const CANCELLED = "they were cancelled: this proxy does not lead any more";
 
 /** Applies what is known of the other proxies. */
 export function takeCluster(context: StepContext, view: ClusterView): void {
@@ -44,6 +43,7 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   if (view.role !== "leads") return follow(context);
   if (before?.role !== "leads") return takeLead(context);
   if (before.decision !== undefined && view.decision === undefined) return restore(context);
+  learnLateEnd(context, view.decision);
   reconsider(context);
 }
 
@@ -93,19 +93,6 @@ export function follow(context: StepContext): void {
   if (decision.phase === "promoting") return followPromotion(context, decision, to);
   if (mayServe(context, to)) serveDecided(context, decision, to);
   else stopServing(context, decision);
-}
-
-/**
- * What was decided counts, also where this proxy could not follow or cannot serve it now: if it leads one day, an
- * upstream that was left before that must be a stale one for it.
- */
-function learnChosen(context: StepContext, { to, from, phase }: Decision): void {
-  const chosen = phase === "done" ? to : from;
-  const { state: { upstreams, lastServed, lastChosen }, now } = context;
-  if (!upstreams.some(({ name }) => name === chosen)) return;
-  if (lastChosen !== chosen) context.set({ lastChosen: chosen });
-  if (chosen === undefined || lastServed?.to === chosen) return;
-  context.set({ lastServed: { to: chosen, promotion: undefined, since: now } });
 }
 
 /** The upstream of the decision is not on this proxy's list, so that no client may go anywhere else. */
@@ -233,7 +220,7 @@ function takeLead(context: StepContext): void {
   context.set({ remembered: undefined });
   follow(context);
   context.set({ epoch: Math.max(context.state.epoch, decision.epoch) });
-  if (decision.phase === "done") return reconsider(context);
+  if (decision.phase === "done" || hasEnded(context, decision)) return reconsider(context);
   takeUp(context, decision);
 }
 
@@ -255,7 +242,8 @@ export function decideAfterPause(context: StepContext): void {
   if (phase.name !== "serving" || !mayDecide(state)) return;
   const isUnderWay = phase.triggers.is === "running" || phase.triggers.is === "retrying";
   // It may have taken the lead meanwhile, and found a promotion that nobody goes on with.
-  if (decision?.phase === "promoting" && !isUnderWay) takeUp(context, decision);
+  const isLeft = decision?.phase === "promoting" && !isUnderWay && !hasEnded(context, decision);
+  if (isLeft) takeUp(context, decision);
   else reconsider(context);
 }
 
@@ -293,7 +281,7 @@ function stepDown(context: StepContext): void {
   if (phase.name === "serving") {
     if (!isUnderWay) return;
     context.requestAction({ do: "cancelTriggers", epoch: phase.epoch });
-    return context.enter({ ...phase, triggers: cancelled() });
+    return context.enter({ ...phase, triggers: endedWithLead() });
   }
   const { id, epoch, to } = phase.promotion;
   if (isUnderWay) context.requestAction({ do: "cancelTriggers", epoch });
@@ -305,10 +293,6 @@ function stepDown(context: StepContext): void {
   if (back === undefined || state.admission.is !== "open") return startRound(context, 1, reason);
   const { upstream: active, triggers } = back;
   context.enter({ name: "serving", active, epoch: back.epoch, triggers, failbackPlan: undefined });
-}
-
-function cancelled(): TriggerProgress {
-  return { is: "failed", reason: CANCELLED, proof: "none" };
 }
 
 /** The verdict of all proxies on the active upstream may have changed by their votes. */

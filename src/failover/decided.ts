@@ -1,0 +1,54 @@
+/**
+ * What this proxy knows of the shared decision: who was chosen, and what has become of its own promotions, of which the
+ * store may know less.
+ */
+import type { Decision } from "./cluster.ts";
+import { isOver } from "./memory.ts";
+import type { TriggerProgress } from "./state.ts";
+import type { StepContext } from "./step_context.ts";
+
+const CANCELLED = "they were cancelled: this proxy does not lead any more";
+
+/** The triggers that were ended with the lead; the next leader runs them again. */
+export function endedWithLead(): TriggerProgress {
+  return { is: "failed", reason: CANCELLED, proof: "none" };
+}
+
+/**
+ * Whether this proxy has ended the promotion that the store shows as `promoting`: that it is done is being stored, and
+ * all proxies open when it is. To repeat it would be wrong, since it could be given up after clients were let through.
+ */
+export function hasEnded(
+  { state: { phase, lastServed }, policy }: StepContext,
+  { epoch, by }: Pick<Decision, "epoch" | "by">,
+): boolean {
+  if (by !== policy.instance || lastServed?.promotion?.epoch !== epoch) return false;
+  // Its upstream was lost since. Triggers beside the traffic may have been under way then.
+  if (phase.name !== "serving") return policy.triggers === "before";
+  const { triggers } = phase;
+  const isCancelled = triggers.is === "failed" && triggers.reason === CANCELLED;
+  return phase.epoch === epoch && isOver(triggers) && !isCancelled;
+}
+
+/**
+ * What was decided counts, also where this proxy could not follow or cannot serve it now: if it leads one day, an
+ * upstream that was left before that must be a stale one for it.
+ */
+export function learnChosen(context: StepContext, decision: Decision): void {
+  const { to, from, phase } = decision;
+  if (phase === "promoting" && hasEnded(context, decision)) return;
+  const chosen = phase === "done" ? to : from;
+  const { state: { upstreams, lastServed, lastChosen }, now } = context;
+  if (!upstreams.some(({ name }) => name === chosen)) return;
+  if (lastChosen !== chosen) context.set({ lastChosen: chosen });
+  if (chosen === undefined || lastServed?.to === chosen) return;
+  context.set({ lastServed: { to: chosen, promotion: undefined, since: now } });
+}
+
+/** The promotion that this proxy had taken up was done, and that was stored late: its upstream may have got clients. */
+export function learnLateEnd(context: StepContext, decision: Decision | undefined): void {
+  const { remembered } = context.state;
+  if (decision?.phase !== "done" || remembered?.unfinished?.to !== decision.to) return;
+  learnChosen(context, decision);
+  context.set({ remembered: undefined });
+}

@@ -1,0 +1,55 @@
+import { assertEquals } from "@std/assert";
+import type { Decision } from "./cluster.ts";
+import { ANN, decision, follower, Machine } from "./testing/cluster_machine.ts";
+import { POLICY } from "./testing/policy.ts";
+import { answeredAs, SILENT } from "./testing/results.ts";
+
+/** A leader in epoch 2, whose triggers for `b` have ended, and which waits until that is stored. */
+function ended(): { machine: Machine; unfinished: Decision } {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const machine = new Machine({ ...POLICY, fall: 1, rise: 1, roles }).view({ role: "leads" });
+  machine.take({ type: "begun" });
+  machine.result("a", answeredAs("primary")).result("b", answeredAs("standby"));
+  machine.take({ type: "triggersEnded", epoch: 1, outcome: { how: "ran" } });
+  machine.take({ type: "ordered", id: 1, order: { name: "switchover", to: "b" }, ...ANN });
+  machine.take({ type: "quieted", epoch: 2 });
+  const { instance: by } = POLICY;
+  const unfinished = decision({ epoch: 2, to: "b", from: "a", phase: "promoting", by });
+  machine.view({ role: "leads", decision: unfinished });
+  machine.take({ type: "triggersEnded", epoch: 2, outcome: { how: "ran" } });
+  machine.result("b", answeredAs("primary"));
+  assertEquals([machine.active, machine.state.epoch], ["b", 2]);
+  return { machine, unfinished };
+}
+
+Deno.test("a promotion that has ended is not taken up by its own proxy while that is being stored", () => {
+  const { machine, unfinished } = ended();
+  machine.view({ role: "cutOff", decision: unfinished });
+  assertEquals(machine.view({ role: "leads", decision: unfinished }).done, []);
+  assertEquals([machine.active, machine.state.remembered], ["b", undefined]);
+  machine.take({ type: "ordered", id: 2, order: { name: "pause" }, ...ANN });
+  machine.take({ type: "ordered", id: 3, order: { name: "resume" }, ...ANN });
+  assertEquals([machine.active, machine.state.remembered], ["b", undefined]);
+});
+
+Deno.test("the upstream of a promotion that has ended is the one chosen last, also if it is lost without etcd", () => {
+  const { machine, unfinished } = ended();
+  machine.view({ role: "cutOff", decision: unfinished });
+  machine.result("a", SILENT).result("b", SILENT).result("b", SILENT);
+  assertEquals(machine.active, undefined);
+  machine.view({ role: "leads", decision: unfinished });
+  machine.result("b", SILENT).result("a", answeredAs("primary")).result("b", SILENT);
+  // The old primary is stale.
+  assertEquals([machine.state.phase.name, machine.state.lastChosen], ["waiting", "b"]);
+});
+
+Deno.test("a promotion that was taken up and is done all the same was stored late, and counts", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+  const unfinished = decision({ epoch: 8, to: "b", from: "a", phase: "promoting", by: "p2" });
+  machine.view({ role: "leads", decision: unfinished });
+  assertEquals(machine.state.remembered?.unfinished?.to, "b");
+  machine.view({ role: "leads", decision: { ...unfinished, phase: "done" } });
+  machine.result("b", SILENT).result("a", answeredAs("primary")).result("b", SILENT);
+  assertEquals([machine.state.phase.name, machine.state.lastChosen], ["waiting", "b"]);
+});
