@@ -119,7 +119,7 @@ export class Rules {
     }
     if (phase === "promoting") {
       this.#mayBegin(epoch, move, to);
-      const isServed = from !== undefined && this.#settings.servers.isPrimary(from, KNOWN_MS);
+      const isServed = from !== undefined && this.#knowsAsPrimary(by, from);
       const isCarriedOn = move === "resume" && last?.phase === "promoting" && last.to === to;
       if (isCarriedOn && last.epoch === this.#freeEpoch) this.#freeEpoch = epoch;
       else if (!isServed && move === "switchover") this.#freeEpoch = epoch;
@@ -134,7 +134,7 @@ export class Rules {
     const { servers, policy } = this.#settings;
     if (policy.roles === undefined) return;
     const { term } = servers.of(to);
-    // An operator may choose any server while no primary serves.
+    // An operator may choose any server while no primary serves, as far as the proxy that leads can know.
     if (epoch === this.#freeEpoch) servers.forgive(to);
     else if (term < this.#servedTerm) {
       this.#break(`${to} of term ${term} was chosen after one of term ${this.#servedTerm}`);
@@ -153,6 +153,13 @@ export class Rules {
     if (drainedAt !== undefined && epoch > drainedAt && move !== "resume") {
       this.#break(`epoch ${epoch} begins (${move}) although ${to} is drained`);
     }
+  }
+
+  /** Whether the proxy `by` must know that `server` serves: where nothing is between the two. */
+  #knowsAsPrimary(by: string, server: string): boolean {
+    const { servers, proxies, reaches } = this.#settings;
+    const proxy = proxies().find(({ name }) => name === by);
+    return proxy !== undefined && reaches(proxy, server) && servers.isPrimary(server, KNOWN_MS);
   }
 
   /** An upstream that most proxies have reached all the time is not left. */
