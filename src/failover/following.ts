@@ -18,6 +18,7 @@ import { drainDecided, drainDown, drainLeft, spare } from "./drains.ts";
 import { isDown } from "./health.ts";
 import { isOver } from "./memory.ts";
 import type { StandingOrder } from "./orders.ts";
+import { mayServe } from "./outdated.ts";
 import type { Promotion } from "./ports.ts";
 import { lose, NO_NAMES, startRound } from "./rounds.ts";
 import { activeOf, hasBegun } from "./state.ts";
@@ -29,6 +30,7 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   const before = context.state.cluster;
   const { fence } = context.state;
   context.set({ cluster: view, fence: Math.max(fence, view.fence ?? 0) });
+  if (view.role !== "cutOff") context.set({ outdated: undefined });
   if (!hasBegun(context.state)) return adopt(context, view);
   // Who leads anew learns what was ordered meanwhile; who has led before knows it better than the store.
   const isOthers = view.role === "follows" || (view.role === "leads" && before?.role !== "leads");
@@ -99,16 +101,6 @@ export function follow(context: StepContext): void {
 function followUnlisted(context: StepContext, { to, epoch }: Decision): void {
   if (activeOf(context.state) === undefined) return;
   lose(context, `epoch ${epoch} is for ${to}, which is not on the list of this proxy`);
-}
-
-/**
- * Whether clients can be let through. An upstream that this proxy sees down must pass a check first, unless
- * it serves already.
- */
-function mayServe(context: StepContext, to: Upstream): boolean {
-  const { phase } = context;
-  if (!isDown(context.health(to.name), context.policy)) return true;
-  return phase.name === "selecting" && phase.answers.get(to.name)?.passed === true;
 }
 
 function followPromotion(context: StepContext, decision: Decision, to: Upstream): void {

@@ -102,3 +102,17 @@ Deno.test("sessions end with the common verdict, also where the last vote is the
   const other = follower().view({ ...FOLLOWS, decision: decision(), others: alone });
   assertEquals(other.probe("a", false).done, []);
 });
+
+Deno.test("a leader replaces a primary that is down for the others, although it reaches that itself", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const down = { up: ["b"], down: ["a"], traffic: "fails" } as const;
+  for (const others of [[down], [{ ...down, traffic: "none" }, down]] as const) {
+    const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+    machine.result("a", answeredAs("primary")).result("b", answeredAs("standby", { source: "a" }));
+    const votes = new Map(others.map((vote, index) => [`p${index + 2}`, vote]));
+    machine.view({ role: "leads", decision: decision(), others: votes });
+    assertEquals(machine.active, undefined);
+    machine.result("a", answeredAs("primary")).result("b", answeredAs("standby", { source: "a" }));
+    assertEquals(machine.done.includes("failover b"), true, machine.done.join());
+  }
+});

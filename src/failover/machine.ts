@@ -16,6 +16,7 @@ import { doubted, failuresSoFar, type Health, isDown, isUp, observe, trusted } f
 import { rememberedName } from "./memory.ts";
 import { planFailback, tickFailback } from "./moving_back.ts";
 import { takeOrder, tickHold } from "./orders.ts";
+import { leaveOutdated, noteOutdated } from "./outdated.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
 import { continueAtOnce } from "./restart.ts";
 import { forgetStandbys, learnRole, publishBars } from "./role_watch.ts";
@@ -100,6 +101,7 @@ function takeResult(context: StepContext, name: string, given: ProbeResult, stag
     return;
   }
   const result = learnRole(context, name, given);
+  noteOutdated(context, name, result);
   const { policy } = context;
   const before = context.health(name);
   const after = observe(before, result, policy, context.now);
@@ -155,10 +157,19 @@ function judge(context: StepContext, name: string, result: ProbeResult, before: 
       if (phase.active.name !== name || result.evidence === "no_verdict") return;
       proveActive(context, result.passed);
       if (context.isUp(phase.active)) return confirm(context, name, before);
-      if (isLost(context, name, isDown(before, context.policy))) {
-        lose(context, `${name} is down: ${result.reason}`);
-      }
+      return judgeActive(context, name, result, isDown(before, context.policy));
   }
+}
+
+/** A check of the active upstream has failed, and it is down. */
+function judgeActive(
+  context: StepContext,
+  name: string,
+  result: ProbeResult,
+  wasDown: boolean,
+): void {
+  if (leaveOutdated(context, name, result, wasDown)) return;
+  if (isLost(context, name, wasDown)) lose(context, `${name} is down: ${result.reason}`);
 }
 
 /** The upstreams whose last check has passed. */

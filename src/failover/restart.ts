@@ -50,6 +50,7 @@ export function waitsForRemembered(context: StepContext): boolean {
       return giveUpUnfinished(context, remembered, reason);
     }
   }
+  if (remembered.unfinished === undefined && context.state.outdated === kept.name) return true;
   if (remembered.unfinished === undefined) {
     bringUp(context, kept);
     continueService(context, kept, "it served before the restart", context.now);

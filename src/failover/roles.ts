@@ -17,6 +17,7 @@
 import { type Address, formatAddress } from "../base/address.ts";
 import { formatBytes } from "../base/bytes.ts";
 import { formatDuration } from "../base/duration.ts";
+import { isRefusedByOthers } from "./cluster.ts";
 import { unfinishedOf } from "./memory.ts";
 import type { ServerReport } from "./server_report.ts";
 import { activeOf, type Policy, type State } from "./state.ts";
@@ -207,7 +208,8 @@ function followed(state: State, name: string): Bar | undefined {
 
 /**
  * A primary beside `name` and the active server that may be chosen; undefined if there is none. One that the operator
- * has drained, or that the operator's own program refuses, may not, however well it is.
+ * has drained, that the operator's own program refuses, or that is down for all proxies together, may not, however well it
+ * is for this one.
  */
 export function newPrimary(state: State, name: string): string | undefined {
   const active = activeOf(state)?.upstream.name;
@@ -218,7 +220,8 @@ export function newPrimary(state: State, name: string): string | undefined {
     if (last?.passed !== true && last?.evidence !== "no_verdict") return false;
     const report = reportOf(state, other.name);
     return report !== undefined && takesWrites(state, other.name) &&
-      barOfPrimary(state, other.name, report) === undefined;
+      barOfPrimary(state, other.name, report) === undefined &&
+      !isRefusedByOthers(state, other.name);
   })?.name;
 }
 

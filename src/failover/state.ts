@@ -266,6 +266,8 @@ export interface State {
   readonly failedMoves: FailedMoves | undefined;
   /** The active upstream that this proxy alone sees down, once it has said so. */
   readonly contested: { readonly upstream: string; readonly epoch: number } | undefined;
+  /** The upstream of a decision that is outdated for certain (`outdated.ts`), until the coordinator answers. */
+  readonly outdated: string | undefined;
   /** Set while no automatic decision may be made, by order of the operator. */
   readonly paused: StandingOrder | undefined;
   /**
@@ -323,6 +325,7 @@ export function initialState(upstreams: readonly Upstream[], now: number, memory
     failbacks: known?.failbacks ?? [],
     failedMoves: known?.failedMoves,
     contested: undefined,
+    outdated: undefined,
     paused: known?.paused,
     held: undefined,
     drained: known?.drained ?? new Map(),

@@ -17,6 +17,7 @@ import { Faults } from "./cluster_faults.ts";
 import { SimulatedProxy, type Surroundings } from "./cluster_proxy.ts";
 import { Rules } from "./cluster_rules.ts";
 import { ClusterServers } from "./cluster_servers.ts";
+import { Unaware } from "./cluster_unaware.ts";
 
 /** How long faults happen, in milliseconds. */
 const FAULTS_MS = 120_000;
@@ -36,6 +37,7 @@ export class SimulatedCluster {
   readonly rules: Rules;
   readonly faults: Faults;
   readonly servers: ClusterServers;
+  readonly #unaware: Unaware;
   readonly policy: Policy;
   readonly #dice: Dice;
   readonly #etcd: EtcdModel;
@@ -61,18 +63,20 @@ export class SimulatedCluster {
       ...{ world, random, hasRoles: this.policy.roles !== undefined },
       isSplit: () => this.faults.isSplit,
       onDown: (name) => this.proxies.forEach((proxy) => proxy.lose(name)),
-      decided: () => {
-        const { phase, to } = this.rules.decisions.at(-1)?.decision ?? {};
-        return phase === "done" ? to : undefined;
-      },
+      decided: () => this.#decided(),
     });
     const proxies = () => this.proxies;
+    this.#unaware = new Unaware({
+      ...{ proxies, now: () => world.now(), decided: () => this.#decided() },
+      hasEtcd: (proxy) => this.faults.hasEtcd(this.proxies.indexOf(proxy)),
+    });
     this.rules = new Rules({
       ...{ policy: this.policy, servers: this.servers, proxies, now: () => world.now() },
       reaches: (proxy, what) => {
         const index = this.proxies.indexOf(proxy);
         return what === "etcd" ? this.faults.hasEtcd(index) : !this.faults.isCutFrom(index, what);
       },
+      stored: () => this.#etcd.instances(),
       breach: (what) => this.#break(what),
     });
     this.faults = new Faults({
@@ -105,6 +109,11 @@ export class SimulatedCluster {
     for (const proxy of this.proxies) proxy.kill();
   }
 
+  #decided(): string | undefined {
+    const { phase, to } = this.rules.decisions.at(-1)?.decision ?? {};
+    return phase === "done" ? to : undefined;
+  }
+
   async #untilBack(): Promise<void> {
     const since = this.world.now();
     while (!this.#isBack()) {
@@ -118,6 +127,7 @@ export class SimulatedCluster {
     for (let left = ms; left > 0; left -= STEP_MS) {
       await this.world.advance(Math.min(left, STEP_MS));
       this.rules.look();
+      this.#unaware.look();
       if (this.#breach !== undefined) throw this.#breach;
     }
   }
@@ -176,11 +186,16 @@ export class SimulatedCluster {
         : undefined,
       etcdFor: ({ clock }) =>
         this.#etcd.client(clock, { delay: (way) => faults.delay(index, way) }),
-      ask: (_proxy, upstream) => faults.isCutFrom(index, upstream) ? SILENT : servers.ask(upstream),
+      ask: (proxy, upstream) => {
+        if (faults.isCutFrom(index, upstream)) return SILENT;
+        const answer = servers.ask(upstream);
+        if (answer.server?.role === "standby") this.#unaware.saw(proxy, upstream);
+        return answer;
+      },
       write: (proxy, upstream) => {
         if (faults.isCutFrom(index, upstream)) return false;
         if (servers.answers(upstream)) rules.answered(proxy, upstream);
-        return servers.write(upstream);
+        return servers.write(upstream, !this.#unaware.isUnaware(proxy, upstream));
       },
       promote: (proxy, { to }) => this.#promote(index, proxy, to),
       act: (proxy, promotion) => this.#act(index, proxy, promotion),

@@ -47,6 +47,8 @@ export interface RulesSettings {
   proxies(): readonly SimulatedProxy[];
   /** Whether nothing is between this proxy and `what`, `etcd` or an upstream. */
   reaches(proxy: SimulatedProxy, what: string): boolean;
+  /** The proxies whose votes or lead are stored, also those that have died or are cut off, until their leases end. */
+  stored(): ReadonlySet<string>;
   breach(what: string): void;
 }
 
@@ -168,7 +170,7 @@ export class Rules {
     if (from === undefined || last?.phase !== "done" || last.to !== from) return;
     this.#measure();
     const now = this.#settings.now();
-    if (this.#mostReach(({ wholeSince }) => now - wholeSince > FOLLOWS_MS)) {
+    if (this.#mostVotersReach(now)) {
       this.#break(`epoch ${epoch} leaves ${from}, which most proxies see up`);
     }
   }
@@ -177,6 +179,15 @@ export class Rules {
     const live = this.#settings.proxies().filter(({ isDead }) => !isDead);
     const reach = live.filter((proxy) => isWell(this.#well.get(proxy)!));
     return reach.length * 2 > live.length;
+  }
+
+  /** Whether a server is reached by most of those whose votes are stored: those of the dead count for a while. */
+  #mostVotersReach(now: number): boolean {
+    const voters = this.#settings.stored();
+    const reach = this.#settings.proxies().filter((proxy) =>
+      voters.has(proxy.name) && now - this.#well.get(proxy)!.wholeSince > FOLLOWS_MS
+    );
+    return reach.length * 2 > voters.size;
   }
 
   // ---- Triggers
@@ -195,9 +206,8 @@ export class Rules {
       }
       return;
     }
-    const running = this.runs.find((each) =>
-      each.endedAt === undefined && !this.#suspended.has(each)
-    );
+    const isRunning = (each: Run) => each.endedAt === undefined && !this.#suspended.has(each);
+    const running = this.runs.find(isRunning);
     if (running !== undefined) {
       this.#break(`triggers of epoch ${epoch} begin while those of ${running.epoch} run`);
     }
@@ -224,16 +234,21 @@ export class Rules {
     return now - (this.#well.get(proxy)?.connectedSince ?? now) > FOLLOWS_MS;
   }
 
-  /** Where roles are no reason against it, an upstream that is down is replaced by one that all reach. */
+  /**
+   * Where roles are no reason against it, an upstream that is down is replaced by one that all reach. Nobody decides
+   * before the lease of a leader that died has ended, and its vote counts so long.
+   */
   #replaces(to: string): void {
-    const { now, policy, servers, proxies, reaches } = this.#settings;
+    const { now, policy, servers, proxies, reaches, stored } = this.#settings;
     const live = proxies().filter(({ isDead }) => !isDead);
+    const isOfLiving = [...stored()].every((name) => live.some((each) => each.name === name));
     const isOther = (name: string) =>
       name !== to && servers.answers(name) && live.every((each) => reaches(each, name));
     const mayMove = live.every(({ controller: { state: { paused, drained } } }) =>
       paused === undefined && drained.size === 0
     );
-    const isDue = policy.roles === undefined && mayMove && !servers.isAlive(to) &&
+    const isDue = policy.roles === undefined && mayMove && live.length > 0 && isOfLiving &&
+      !servers.isAlive(to) &&
       live.every((each) => this.#isConnected(each, now())) &&
       servers.all.some(({ name }) => isOther(name));
     if (!isDue) this.#dueSince = now();
@@ -349,7 +364,9 @@ export class Rules {
       const isMissing = now() - well.servedAt > MISSING_MS;
       if (isLong(well.wholeSince)) {
         well.follows = stored;
-        if (isMissing) this.#break(`${proxy.name} reaches all, and does not serve ${to}`);
+        // It may be down by stored votes, and by the traffic if there are as many on both sides.
+        if (!this.#mostVotersReach(now())) well.servedAt = now();
+        else if (isMissing) this.#break(`${proxy.name} reaches all, and does not serve ${to}`);
       } else if (well.follows === stored && isLong(well.since) && isMissing) {
         this.#break(`${proxy.name} does not serve ${to} any more`);
       }
@@ -364,14 +381,10 @@ export class Rules {
       // One that moves the traffic has not stored that yet, or is about to store that it was given up.
       const isAwake = !proxy.isDead && !proxy.clock.stands && phase.name !== "promoting";
       const isWell = isAwake && to !== undefined && servers.isPrimary(to) && reaches(proxy, to);
-      const well = this.#well.get(proxy) ??
-        {
-          since: now(),
-          wholeSince: now(),
-          connectedSince: now(),
-          servedAt: now(),
-          follows: undefined,
-        };
+      const well = this.#well.get(proxy) ?? {
+        ...{ since: now(), wholeSince: now(), connectedSince: now(), servedAt: now() },
+        follows: undefined,
+      };
       this.#well.set(proxy, well);
       if (proxy.isDead || proxy.clock.stands || !reaches(proxy, "etcd")) {
         well.connectedSince = now();

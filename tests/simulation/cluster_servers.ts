@@ -115,8 +115,8 @@ export class ClusterServers {
     return { ...PASSED, server: source === undefined ? server : { ...server, source } };
   }
 
-  /** Whether a client that writes gets an answer. */
-  write(name: string): boolean {
+  /** Whether a client that writes gets an answer. What does not count may be lost. */
+  write(name: string, isCounted = true): boolean {
     const { hasRoles } = this.#settings;
     const server = this.of(name);
     if (!this.isPrimary(name)) return false;
@@ -127,7 +127,7 @@ export class ClusterServers {
     const have = waited.filter((standby) => this.#follows(standby, server));
     for (const standby of have) standby.data.add(id);
     if (have.length < waited.length) return false;
-    this.acknowledged.push(id);
+    if (isCounted) this.acknowledged.push(id);
     return true;
   }
 

@@ -53,6 +53,14 @@ export class EtcdModel {
     };
   }
 
+  /** The proxies that have a lease on their vote or on the lead, which has not ended. */
+  instances(): Set<string> {
+    const voters = [...this.keys.keys()].filter((key) => key.startsWith("seen/"))
+      .map((key) => key.slice("seen/".length));
+    const leader = this.keys.get("leader")?.value;
+    return new Set(leader === undefined ? voters : [...voters, leader]);
+  }
+
   /** It has no leader from now on: it changes nothing that it confirms, and no lease ends. */
   loseLeader(): void {
     this.#isLeaderless = true;

@@ -1,0 +1,66 @@
+/**
+ * A proxy that is cut off from the coordinator serves what was decided last, as far as it knows. Where checks know the
+ * role, a server may prove that this is outdated: it was the primary when it was decided, and it is a standby now, so
+ * another one was decided since. It may become the primary again, in a promotion that is given up, and what it
+ * acknowledges then is lost. So nobody is let through to it until the coordinator has answered.
+ */
+import { drainDown } from "./drains.ts";
+import { isDown } from "./health.ts";
+import { rememberedName, unfinishedOf } from "./memory.ts";
+import type { ProbeResult } from "./ports.ts";
+import { lose } from "./rounds.ts";
+import { activeOf, type State } from "./state.ts";
+import type { StepContext } from "./step_context.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Learns from one result whether the decision that this proxy knows is outdated. */
+export function noteOutdated(
+  context: StepContext,
+  name: string,
+  { server, overtaken }: ProbeResult,
+): void {
+  const { state, policy: { roles } } = context;
+  // A server that somebody else promotes is right as soon as it is the primary.
+  if (roles === undefined || roles.promotedBy === "others" || overtaken === true) return;
+  if (state.cluster?.role !== "cutOff" || state.outdated === name) return;
+  const isStandby = server?.role === "standby" && server.phase === "running";
+  if (isStandby && decidedOf(state) === name) context.set({ outdated: name });
+}
+
+/** The upstream that is decided and whose promotion has ended, as far as this proxy knows or remembers. */
+function decidedOf({ cluster, remembered }: State): string | undefined {
+  if (cluster?.decision !== undefined) {
+    return cluster.decision.phase === "done" ? cluster.decision.to : undefined;
+  }
+  return unfinishedOf(remembered) === undefined ? rememberedName(remembered) : undefined;
+}
+
+/**
+ * Ends the service of an upstream that serves only by an outdated decision, once its checks have brought it down.
+ * Returns false if it is none.
+ */
+export function leaveOutdated(
+  context: StepContext,
+  name: string,
+  result: ProbeResult,
+  wasDown: boolean,
+): boolean {
+  const { state } = context;
+  if (state.outdated !== name || activeOf(state)?.upstream.name !== name) return false;
+  if (!isDown(context.health(name), context.policy)) return false;
+  lose(context, `${name} was decided, and is a standby now: another one was decided since`);
+  // Its sessions end with the result that brought it down. If that came before, it may have got some since.
+  if (wasDown) drainDown(context, name, result, true, state.epoch);
+  return true;
+}
+
+/**
+ * Whether clients can be let through, as it was decided. An upstream that this proxy sees down must pass a check first,
+ * unless it serves already.
+ */
+export function mayServe(context: StepContext, to: Upstream): boolean {
+  const { phase, state } = context;
+  if (state.outdated === to.name) return false;
+  if (!isDown(context.health(to.name), context.policy)) return true;
+  return phase.name === "selecting" && phase.answers.get(to.name)?.passed === true;
+}
