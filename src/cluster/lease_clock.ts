@@ -17,6 +17,14 @@ export function marginMs(ttlMs: number): number {
   return Math.max(MARGIN_MIN_MS, ttlMs * MARGIN_SHARE);
 }
 
+/** A moment by both clocks, in milliseconds. */
+export interface SentAt {
+  /** By the clock that never goes back. */
+  readonly at: number;
+  /** How far the clock on the wall is ahead of that one. */
+  readonly offset: number;
+}
+
 /**
  * The time of one lease. The clock that never goes back may stand still while the machine is suspended, and
  * then the clock on the wall jumps: the lease is in doubt until it is renewed.
@@ -30,10 +38,19 @@ export class LeaseClock {
     this.#clock = clock;
   }
 
-  /** The lease was made or renewed for `ttlMs` milliseconds, by a call that was sent at `sentAt`. */
-  renewed(sentAt: number, ttlMs: number): void {
-    this.#until = sentAt + ttlMs - marginMs(ttlMs);
-    this.#offset = this.#clock.wall() - this.#clock.now();
+  /** The present moment, for a call that is sent now. */
+  moment(): SentAt {
+    const at = this.#clock.now();
+    return { at, offset: this.#clock.wall() - at };
+  }
+
+  /**
+   * The lease was made or renewed for `ttlMs` milliseconds, by a call that was sent at `sent`. The machine may have been
+   * suspended since, while the answer was under way: then the lease is in doubt at once.
+   */
+  renewed(sent: SentAt, ttlMs: number): void {
+    this.#until = sent.at + ttlMs - marginMs(ttlMs);
+    this.#offset = sent.offset;
   }
 
   /** The lease is over, or there is none. */
@@ -56,7 +73,7 @@ export class LeaseClock {
     return this.#until;
   }
 
-  /** Whether the clock on the wall has jumped ahead since the last renewal, as after a suspension. */
+  /** Whether the clock on the wall has jumped ahead since the last renewal was sent, as after a suspension. */
   get isInDoubt(): boolean {
     const offset = this.#clock.wall() - this.#clock.now();
     return this.#until !== -Infinity && offset - this.#offset > DRIFT_MS;

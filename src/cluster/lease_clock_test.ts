@@ -6,9 +6,9 @@ Deno.test("LeaseClock ends a lease before etcd can, counted from the sending of 
   const clock = new ManualClock(1_000);
   const lease = new LeaseClock(clock);
   assert(!lease.isValid);
-  const sentAt = clock.now();
+  const sent = lease.moment();
   await clock.advance(800);
-  lease.renewed(sentAt, 10_000);
+  lease.renewed(sent, 10_000);
   assertEquals(lease.until, 1_000 + 10_000 - 3_000);
   assertEquals(lease.leftMs, 6_200);
   await clock.advance(6_199);
@@ -26,13 +26,25 @@ Deno.test("LeaseClock doubts a lease when the clock on the wall jumps ahead, unt
   let wall = 0;
   const clock = { ...new ManualClock(), now: () => 0, wall: () => wall } as unknown as ManualClock;
   const lease = new LeaseClock(clock);
-  lease.renewed(0, 10_000);
+  lease.renewed(lease.moment(), 10_000);
   wall = -3_600_000;
   assert(!lease.isInDoubt, "back is harmless: the other clock counts");
   wall = 3_600_000;
   assert(lease.isInDoubt && lease.isValid);
-  lease.renewed(0, 10_000);
+  lease.renewed(lease.moment(), 10_000);
   assert(!lease.isInDoubt);
   lease.end();
   assert(!lease.isValid && !lease.isInDoubt);
+});
+
+Deno.test("LeaseClock doubts a lease whose renewal was sent before the machine was suspended", () => {
+  let wall = 0;
+  const clock = { ...new ManualClock(), now: () => 0, wall: () => wall } as unknown as ManualClock;
+  const lease = new LeaseClock(clock);
+  const sent = lease.moment();
+  wall = 25_000;
+  lease.renewed(sent, 10_000);
+  assert(lease.isInDoubt);
+  lease.renewed(lease.moment(), 10_000);
+  assert(!lease.isInDoubt);
 });

@@ -7,7 +7,7 @@
 import type { Clock } from "../base/clock.ts";
 import { type Etcd, EtcdError } from "./etcd.ts";
 import { type Seen, seenText, type Stored, storedOf } from "./keys.ts";
-import { LeaseClock, marginMs } from "./lease_clock.ts";
+import { LeaseClock, marginMs, type SentAt } from "./lease_clock.ts";
 
 /** Renewals in the time of one lease. */
 const RENEWALS = 5;
@@ -110,7 +110,7 @@ export class Session {
   /** Renews the lease if it is in doubt. Resolves with whether this proxy leads for certain. */
   async confirmLead(): Promise<boolean> {
     if (this.leads && this.isInDoubt) await this.#renew();
-    return this.leads;
+    return this.leads && !this.isInDoubt;
   }
 
   /** Gives the lease back, and with it the lead. Resolves in any case. */
@@ -156,22 +156,22 @@ export class Session {
 
   /** Makes a lease, or renews the one that there is. */
   async #renew(): Promise<void> {
-    const { clock, etcd, ttlS } = this.#ports;
-    const sentAt = clock.now();
+    const { etcd, ttlS } = this.#ports;
+    const sent = this.#leaseClock.moment();
     if (this.#lease !== undefined) {
       const leftS = await etcd.renew(this.#lease);
-      if (leftS > 0) return this.#renewed(sentAt, leftS);
+      if (leftS > 0) return this.#renewed(sent, leftS);
       this.#forget();
     }
-    const grantedAt = clock.now();
+    const granted = this.#leaseClock.moment();
     const { id, ttlS: givenS } = await etcd.grant(ttlS);
     this.#lease = id;
-    this.#renewed(grantedAt, givenS);
+    this.#renewed(granted, givenS);
   }
 
-  #renewed(sentAt: number, ttlS: number): void {
-    this.#sentAt = sentAt;
-    this.#leaseClock.renewed(sentAt, ttlS * 1_000);
+  #renewed(sent: SentAt, ttlS: number): void {
+    this.#sentAt = sent.at;
+    this.#leaseClock.renewed(sent, ttlS * 1_000);
   }
 
   /** The lease has ended, with all keys that belonged to it. */

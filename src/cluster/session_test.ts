@@ -176,3 +176,19 @@ Deno.test("Session: what is older than the decision that is known is refused, an
   await settle(direct.transact([], [{ remove: "decision" }]));
   assertEquals((await settle(other.round())).decision, undefined);
 });
+
+Deno.test("Session: an answer whose call was sent before the machine was suspended does not confirm the lead", async () => {
+  const { member, settle, clock, cut } = fixture();
+  const p1 = member("p1");
+  await settle(p1.round());
+  await clock.advance(2_500);
+  const round = p1.round();
+  const wall = clock.wall();
+  clock.wall = () => wall + 25_000;
+  await settle(round);
+  assert(p1.leads && p1.isInDoubt);
+  cut.add("p1");
+  assertEquals(await settle(p1.confirmLead().catch(() => false)), false);
+  cut.delete("p1");
+  assert(await settle(p1.confirmLead()));
+});
