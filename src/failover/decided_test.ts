@@ -25,7 +25,8 @@ function ended(): { machine: Machine; unfinished: Decision } {
 Deno.test("a promotion that has ended is not taken up by its own proxy while that is being stored", () => {
   const { machine, unfinished } = ended();
   machine.view({ role: "cutOff", decision: unfinished });
-  assertEquals(machine.view({ role: "leads", decision: unfinished }).done, []);
+  // The first attempt to store its end may have failed.
+  assertEquals(machine.view({ role: "leads", decision: unfinished }).done, ["conclude b 2"]);
   assertEquals([machine.active, machine.state.remembered], ["b", undefined]);
   machine.take({ type: "ordered", id: 2, order: { name: "pause" }, ...ANN });
   machine.take({ type: "ordered", id: 3, order: { name: "resume" }, ...ANN });
@@ -38,6 +39,7 @@ Deno.test("the upstream of a promotion that has ended is the one chosen last, al
   machine.result("a", SILENT).result("b", SILENT).result("b", SILENT);
   assertEquals(machine.active, undefined);
   machine.view({ role: "leads", decision: unfinished });
+  assertEquals(machine.done, ["acknowledge", "conclude b 2"]);
   machine.result("b", SILENT).result("a", answeredAs("primary")).result("b", SILENT);
   // The old primary is stale.
   assertEquals([machine.state.phase.name, machine.state.lastChosen], ["waiting", "b"]);

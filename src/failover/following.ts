@@ -19,7 +19,6 @@ import { isDown } from "./health.ts";
 import { isOver } from "./memory.ts";
 import type { StandingOrder } from "./orders.ts";
 import { mayServe } from "./outdated.ts";
-import type { Promotion } from "./ports.ts";
 import { lose, NO_NAMES, startRound } from "./rounds.ts";
 import { activeOf, hasBegun } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
@@ -212,8 +211,11 @@ function takeLead(context: StepContext): void {
   context.set({ remembered: undefined });
   follow(context);
   context.set({ epoch: Math.max(context.state.epoch, decision.epoch) });
-  if (decision.phase === "done" || hasEnded(context, decision)) return reconsider(context);
-  takeUp(context, decision);
+  if (decision.phase === "done") return reconsider(context);
+  if (!hasEnded(context, decision)) return takeUp(context, decision);
+  // The first attempt to store that may have failed.
+  conclude(context, conclusionOf(decision));
+  reconsider(context);
 }
 
 /** Nobody knows how far the triggers of this promotion came, so they run again, in an epoch of their own. */
@@ -370,6 +372,8 @@ export function concludeReturn(
 }
 
 /** The decision that ends a promotion. */
-export function conclusionOf({ epoch, to, from, move, reason }: Promotion) {
+export function conclusionOf(
+  { epoch, to, from, move, reason }: Omit<Decision, "phase" | "by">,
+) {
   return { epoch, to, from, move, reason };
 }
