@@ -213,6 +213,8 @@ function takeLead(context: StepContext): void {
   context.set({ epoch: Math.max(context.state.epoch, decision.epoch) });
   if (decision.phase === "done") return reconsider(context);
   if (!hasEnded(context, decision)) return takeUp(context, decision);
+  // It was lost since, and has precedence; but the one before it is not chosen again in its place.
+  if (context.phase.name !== "serving") return takeUp(context, { ...decision, from: decision.to });
   // The first attempt to store that may have failed.
   conclude(context, conclusionOf(decision));
   reconsider(context);
