@@ -64,3 +64,12 @@ Deno.test("every link of the documentation to a file of the repository leads to 
   }
   assertEquals(broken, []);
 });
+
+Deno.test("the top level holds what belongs there, and nothing that was left by chance", () => {
+  const ignored = Deno.readTextFileSync(new URL(".gitignore", ROOT)).split("\n")
+    .map((line) => new RegExp(`^${line.replaceAll("/", "").replaceAll("*", ".*")}$`));
+  const names = [...Deno.readDirSync(ROOT)].map(({ name }) => name)
+    .filter((name) => !name.startsWith(".") && !ignored.some((each) => each.test(name)));
+  const files = ["Dockerfile", "LICENSE", "README.md", "deno.json", "deno.lock"];
+  assertEquals(names.sort(), [...files, "scripts", "src", "tests"]);
+});
