@@ -64,7 +64,7 @@ export class DecisionStore {
     const until = clock.now() + triesMs;
     while (await this.isLeading()) {
       if (clock.now() > until) return `etcd does not store it: ${this.#trouble}`;
-      const last = session.stored?.decision;
+      const last = this.#last;
       const isNew = decision.phase === "promoting";
       if (last !== undefined && decision.epoch < last.epoch + (isNew ? 1 : 0)) return already(last);
       const revision = this.#revision;
@@ -90,13 +90,17 @@ export class DecisionStore {
     return this.whyNotLeading();
   }
 
-  #stored({ epoch }: Decision, revision: number): undefined {
+  #stored(decision: Decision, revision: number): undefined {
+    const { epoch } = decision;
     // The fence of an epoch is the revision at which it began.
     const fence = this.fenceOf(epoch);
     this.#newest = revision;
+    this.#own = decision;
     this.#decided = { epoch, revision: fence ?? revision };
   }
 
+  /** The newest decision that this proxy has stored, and its revision. */
+  #own: Decision | undefined;
   #newest = 0;
   /** Why the last call to store something failed. */
   #trouble = "";
@@ -106,6 +110,12 @@ export class DecisionStore {
     const { revision, decisionRevision } = this.#ports.session.stored ??
       { revision: 0, decisionRevision: 0 };
     return revision >= this.#newest ? decisionRevision : this.#newest;
+  }
+
+  /** That decision. */
+  get #last(): Decision | undefined {
+    const { stored } = this.#ports.session;
+    return (stored?.revision ?? 0) >= this.#newest ? stored?.decision : this.#own;
   }
 }
 

@@ -87,3 +87,16 @@ Deno.test("a decision that somebody has removed does not hinder the next one", a
   const next = await members.settle(p1.coordinator.decide(promotion(2)));
   assert("fence" in first && "fence" in next && next.fence! > first.fence!);
 });
+
+Deno.test("the end of a promotion is not stored over a newer one of the same proxy", async () => {
+  const members = new Members();
+  const { coordinator } = members.join("p1");
+  await members.pass(100);
+  await members.settle(coordinator.decide(promotion(1)));
+  const { id: _, ...end } = promotion(1);
+  // At once, so that the newer one has not been read yet.
+  const late = coordinator.decide(promotion(2)).then(() => coordinator.conclude(end));
+  assertEquals(await members.settle(late), "epoch 2 was decided by p1");
+  const { epoch, phase } = JSON.parse(members.etcd.keys.get("decision")!.value);
+  assertEquals([epoch, phase], [2, "promoting"]);
+});
