@@ -114,8 +114,9 @@ for (const role of ["leads", "follows"] as const) {
         );
         const ways: Way[] = [];
         const heal = () => void ways.push(...places.map(({ address, at }) => new Way(address, at)));
+        // The backup first: a moment in which only the primary is lost would be a reason to move.
         const cut = async () => {
-          for (const way of ways.splice(0)) await way[Symbol.asyncDispose]();
+          for (const way of ways.splice(0).reverse()) await way[Symbol.asyncDispose]();
         };
         stack.defer(cut);
         heal();
