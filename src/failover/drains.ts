@@ -88,6 +88,24 @@ export function drainReplaced(
   });
 }
 
+/**
+ * Ends all sessions on a server that serves only by an outdated decision, without a grace: what it acknowledges is lost
+ * if it becomes the primary again for a moment. Returns false if the policy keeps them.
+ */
+export function drainOutdated(context: StepContext, upstream: string, reason: string): boolean {
+  const { policy, state: { epoch } } = context;
+  if (policy.sessionsOnDown === "keep" || epoch === 0) return false;
+  note(context, upstream, undefined);
+  context.requestAction({
+    do: "drain",
+    order: {
+      ...{ upstream, throughEpoch: epoch, graceMs: 0, reason },
+      ...{ sparedIfMovedMs: undefined, revocable: false },
+    },
+  });
+  return true;
+}
+
 /** Before a promotion begins, the sessions end that may not stay where they are. */
 export function drainBefore(context: StepContext, promotion: Promotion, reason: string): void {
   if (context.state.cluster === undefined) drainReplaced(context, promotion, reason);

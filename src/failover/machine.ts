@@ -16,7 +16,7 @@ import { doubted, failuresSoFar, type Health, isDown, isUp, observe, trusted } f
 import { rememberedName } from "./memory.ts";
 import { planFailback, tickFailback } from "./moving_back.ts";
 import { takeOrder, tickHold } from "./orders.ts";
-import { leaveOutdated, noteOutdated } from "./outdated.ts";
+import { leaveOutdated } from "./outdated.ts";
 import type { Doubt, ProbeResult } from "./ports.ts";
 import { continueAtOnce } from "./restart.ts";
 import { forgetStandbys, learnRole, publishBars } from "./role_watch.ts";
@@ -101,7 +101,6 @@ function takeResult(context: StepContext, name: string, given: ProbeResult, stag
     return;
   }
   const result = learnRole(context, name, given);
-  noteOutdated(context, name, result);
   const { policy } = context;
   const before = context.health(name);
   const after = observe(before, result, policy, context.now);
@@ -115,6 +114,7 @@ function takeResult(context: StepContext, name: string, given: ProbeResult, stag
     if (context.state.contested?.upstream === name) context.set({ contested: undefined });
   }
   const wasActive = activeOf(context.state)?.upstream.name === name;
+  const hasEnded = leaveOutdated(context, name, result);
   judge(context, name, result, before);
   if (result.evidence === "no_verdict") return;
   const isActive = activeOf(context.state)?.upstream.name === name;
@@ -123,7 +123,7 @@ function takeResult(context: StepContext, name: string, given: ProbeResult, stag
     if (hasFallen && isActive) {
       context.emit({ type: "failover.withheld", upstream: name, reason: result.reason });
     }
-  } else if (context.state.cluster === undefined || !isActive) {
+  } else if (!hasEnded && (context.state.cluster === undefined || !isActive)) {
     // Where several proxies decide, sessions of the active upstream end with the common verdict.
     drainDown(context, name, result, hasFallen || isLeft, epoch);
   }
@@ -168,7 +168,6 @@ function judgeActive(
   result: ProbeResult,
   wasDown: boolean,
 ): void {
-  if (leaveOutdated(context, name, result, wasDown)) return;
   if (isLost(context, name, wasDown)) lose(context, `${name} is down: ${result.reason}`);
 }
 

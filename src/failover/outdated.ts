@@ -4,7 +4,7 @@
  * another one was decided since. It may become the primary again, in a promotion that is given up, and what it
  * acknowledges then is lost. So nobody is let through to it until the coordinator has answered.
  */
-import { drainDown } from "./drains.ts";
+import { drainOutdated } from "./drains.ts";
 import { isDown } from "./health.ts";
 import { rememberedName, unfinishedOf } from "./memory.ts";
 import type { ProbeResult } from "./ports.ts";
@@ -13,18 +13,25 @@ import { activeOf, type State } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Learns from one result whether the decision that this proxy knows is outdated. */
-export function noteOutdated(
+/**
+ * Learns from one result whether the decision that this proxy knows is outdated. If so, its upstream serves nobody any
+ * more: it may have become the primary again before its next check. Returns true if its sessions end.
+ */
+export function leaveOutdated(
   context: StepContext,
   name: string,
   { server, overtaken }: ProbeResult,
-): void {
+): boolean {
   const { state, policy: { roles } } = context;
   // A server that somebody else promotes is right as soon as it is the primary.
-  if (roles === undefined || roles.promotedBy === "others" || overtaken === true) return;
-  if (state.cluster?.role !== "cutOff" || state.outdated === name) return;
+  if (roles === undefined || roles.promotedBy === "others" || overtaken === true) return false;
+  if (state.cluster?.role !== "cutOff" || state.outdated === name) return false;
   const isStandby = server?.role === "standby" && server.phase === "running";
-  if (isStandby && decidedOf(state) === name) context.set({ outdated: name });
+  if (!isStandby || decidedOf(state) !== name) return false;
+  context.set({ outdated: name });
+  const reason = `${name} was decided, and is a standby now: another one was decided since`;
+  if (activeOf(state)?.upstream.name === name) lose(context, reason);
+  return drainOutdated(context, name, reason);
 }
 
 /** The upstream that is decided and whose promotion has ended, as far as this proxy knows or remembers. */
@@ -33,25 +40,6 @@ function decidedOf({ cluster, remembered }: State): string | undefined {
     return cluster.decision.phase === "done" ? cluster.decision.to : undefined;
   }
   return unfinishedOf(remembered) === undefined ? rememberedName(remembered) : undefined;
-}
-
-/**
- * Ends the service of an upstream that serves only by an outdated decision, once its checks have brought it down.
- * Returns false if it is none.
- */
-export function leaveOutdated(
-  context: StepContext,
-  name: string,
-  result: ProbeResult,
-  wasDown: boolean,
-): boolean {
-  const { state } = context;
-  if (state.outdated !== name || activeOf(state)?.upstream.name !== name) return false;
-  if (!isDown(context.health(name), context.policy)) return false;
-  lose(context, `${name} was decided, and is a standby now: another one was decided since`);
-  // Its sessions end with the result that brought it down. If that came before, it may have got some since.
-  if (wasDown) drainDown(context, name, result, true, state.epoch);
-  return true;
 }
 
 /**

@@ -44,6 +44,25 @@ Deno.test("a server that went down before it was seen as a standby is left as we
   assertEquals([machine.active, machine.done], [undefined, ["hold", "drain"]]);
 });
 
+Deno.test("one answer ends its service and its sessions, since it may be the primary again at the next one", () => {
+  const machine = cutOff({ ...ROLES, fall: 3 }).result("a", answeredAs("standby"));
+  assertEquals(machine.active, undefined);
+  assertEquals(machine.drains, ["a through 7 after 0 ms"]);
+  machine.result("a", answeredAs("primary"));
+  assertEquals(machine.active, undefined);
+});
+
+Deno.test("the sessions of a server that was lost before it was seen as a standby end at once", () => {
+  const machine = cutOff().probe("b", false).probe("a", false).probe("a", false);
+  assertEquals([machine.active, machine.drains], [undefined, []]);
+  machine.result("a", answeredAs("standby"));
+  assertEquals(machine.drains, ["a through 7 after 0 ms"]);
+  machine.result("a", answeredAs("standby"));
+  assertEquals(machine.drains, []);
+  const keeps = cutOff({ ...ROLES, sessionsOnDown: "keep" }).result("a", answeredAs("standby"));
+  assertEquals([keeps.active, keeps.drains], [undefined, []]);
+});
+
 Deno.test("a proxy that starts without the coordinator does not trust what it remembers of a standby", () => {
   const memory = memoryOf(cutOff().state);
   const started = () => {

@@ -26,13 +26,16 @@ export interface FaultsSettings {
   wentOn(proxy: SimulatedProxy): void;
 }
 
+/** How long a message to etcd, or back, takes as a rule, in milliseconds. */
+const MESSAGE_MS = 5;
+
 type What = "kill" | "stop" | "suspend" | "cut" | "server";
 
 export class Faults {
   /** What happened, for a person. */
   readonly notes: string[] = [];
   readonly #settings: FaultsSettings;
-  /** The ways that are cut: how often, by name. */
+  /** The ways that are cut now: how often, by name. */
   readonly #cut = new Map<string, number>();
   readonly #ends = new Set<() => void>();
   #aim: { readonly step: Step; readonly what: What } | undefined;
@@ -48,20 +51,22 @@ export class Faults {
   /** How long a message of etcd takes, in milliseconds; undefined if it is lost. */
   delay(index: number, way: "there" | "back"): number | undefined {
     const { dice } = this.#settings;
+    if (this.#cut.size === 0) return MESSAGE_MS * (0.5 + dice.fraction());
     const isLost = this.#isCut(`etcd ${way} *`) || this.#isCut(`etcd ${way} ${index}`) ||
       (this.#isCut(`half ${index}`) && dice.once(2));
     // What was sent may be sent again by the system, and arrive when nobody waits for it any more.
     if (isLost) return way === "there" && dice.once(10) ? dice.fraction() * 6_000 : undefined;
-    return (this.#isCut(`slow ${index}`) ? 400 : 5) * (0.5 + dice.fraction());
+    return (this.#isCut(`slow ${index}`) ? 400 : MESSAGE_MS) * (0.5 + dice.fraction());
   }
 
   /** Whether an upstream can be reached by a proxy. */
   isCutFrom(index: number, upstream: string): boolean {
-    return this.#isCut(`${upstream} ${index}`);
+    return this.#cut.size > 0 && this.#isCut(`${upstream} ${index}`);
   }
 
   /** Whether nothing disturbs the way of a proxy to etcd. */
   hasEtcd(index: number): boolean {
+    if (this.#cut.size === 0) return !this.#settings.etcd.isLeaderless;
     const ways = ["etcd there *", `etcd there ${index}`, `etcd back ${index}`];
     return !this.#settings.etcd.isLeaderless &&
       ![...ways, `half ${index}`, `slow ${index}`].some((way) => this.#isCut(way));
@@ -125,7 +130,7 @@ export class Faults {
   // ---- Kinds
 
   #isCut(way: string): boolean {
-    return (this.#cut.get(way) ?? 0) > 0;
+    return this.#cut.has(way);
   }
 
   /** Calls `end` once: after `ms`, or when all faults end. */
@@ -140,7 +145,11 @@ export class Faults {
   #cutAll(ways: readonly string[], ms: number): void {
     for (const way of ways) {
       this.#cut.set(way, (this.#cut.get(way) ?? 0) + 1);
-      this.#until(ms, () => this.#cut.set(way, this.#cut.get(way)! - 1));
+      this.#until(ms, () => {
+        const left = this.#cut.get(way)! - 1;
+        if (left > 0) this.#cut.set(way, left);
+        else this.#cut.delete(way);
+      });
     }
   }
 

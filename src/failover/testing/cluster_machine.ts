@@ -48,6 +48,15 @@ export class Machine {
     });
   }
 
+  /** The orders to end sessions. */
+  get drains(): string[] {
+    return this.effects.flatMap((effect) => {
+      if (effect.do !== "drain") return [];
+      const { upstream, throughEpoch, graceMs } = effect.order;
+      return [`${upstream} through ${throughEpoch} after ${graceMs} ms`];
+    });
+  }
+
   /** How often it said that it alone sees the active upstream down. */
   get contests(): number {
     return this.effects.filter((each) =>
