@@ -201,7 +201,7 @@ export class ProxyCluster implements AsyncDisposable {
         "coordinator-lease": `${LEASE_MS}ms`,
         "on-failover": this.trigger,
         ...this.servers.flags.check === undefined ? { "check-host": check } : {},
-        "hold": "30s",
+        ...{ "hold": "30s", "check-timeout": "1s" },
         "control": control.path,
         ...this.remembers ? { "state-dir": this.folder.at(`state-${number}`) } : {},
         ...this.servers.flags,

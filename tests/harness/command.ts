@@ -1,6 +1,7 @@
 /** The operator's commands, in separate processes. */
 import { Child } from "./child.ts";
 import { EXECUTABLE } from "./proxy.ts";
+import { withTestDeadline } from "./test_deadline.ts";
 
 /** The exit code and the output of a command. */
 export interface CommandRun {
@@ -16,11 +17,12 @@ export async function runCommand(
   under: readonly string[] = [],
 ): Promise<CommandRun> {
   const [program, ...before] = [...under, Deno.execPath()];
-  const { code, stdout, stderr } = await new Deno.Command(program!, {
+  const running = new Deno.Command(program!, {
     args: [...before, ...EXECUTABLE, ...args],
     env: { FAILOVER_CONTROL: "", NO_COLOR: "1", ...env },
     stdin: "null",
   }).output();
+  const { code, stdout, stderr } = await withTestDeadline(`failover ${args.join(" ")}`, running);
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
   return { code, out: out!, err: err! };
 }
@@ -60,20 +62,23 @@ export class RunningCommand implements AsyncDisposable {
 
   /** The first line that `pattern` matches; waits for it if needed. */
   async line(pattern: RegExp): Promise<string> {
-    for (;;) {
-      const found = this.lines.find((line) => pattern.test(line));
-      if (found !== undefined) return found;
-      if (this.#child.hasEnded) {
-        throw new Error(`it ended before ${pattern}:\n${this.lines.join("\n")}`);
+    const search = async () => {
+      for (;;) {
+        const found = this.lines.find((line) => pattern.test(line));
+        if (found !== undefined) return found;
+        if (this.#child.isSilent) throw new Error(`it ended before ${pattern}:\n${this.#said()}`);
+        await this.#news.promise;
       }
-      await this.#news.promise;
-    }
+    };
+    return await withTestDeadline(String(pattern), search(), this.#said);
   }
+
+  readonly #said = () => this.lines.join("\n");
 
   /** Ends it by a signal, or waits for its own end; resolves with its exit code. */
   async end(signal?: Deno.Signal): Promise<number> {
     if (signal !== undefined) this.#child.signal(signal);
-    return (await this.#child.ended).code;
+    return (await withTestDeadline("the command to end", this.#child.ended, this.#said)).code;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

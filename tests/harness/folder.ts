@@ -1,28 +1,22 @@
 /** A folder for one test, which is removed after it, with files and scripts. */
-import { withTestDeadline } from "./test_deadline.ts";
+import { untilTrue } from "./test_deadline.ts";
 import { TempFolder, writeProgram } from "../../src/base/testing/temp_folder.ts";
 
 export class Folder extends TempFolder {
   /** Resolves when a file of that name exists. */
   async has(name: string): Promise<void> {
-    using watcher = Deno.watchFs(this.path);
-    const looking = (async () => {
-      const isThere = () => Deno.stat(this.at(name)).then(() => true, () => false);
-      if (await isThere()) return;
-      for await (const _ of watcher) if (await isThere()) return;
-    })();
-    await withTestDeadline(`the file ${name}`, looking);
+    const isThere = () => Deno.stat(this.at(name)).then(() => true, () => false);
+    await untilTrue(`the file ${name}`, isThere);
   }
 
   /** Resolves when the file exists and `enough` accepts its text. */
   async reads(name: string, enough: (text: string) => boolean): Promise<void> {
-    using watcher = Deno.watchFs(this.path);
-    const looking = (async () => {
-      const isEnough = () => this.read(name).then(enough, () => false);
-      if (await isEnough()) return;
-      for await (const _ of watcher) if (await isEnough()) return;
-    })();
-    await withTestDeadline(`enough in the file ${name}`, looking);
+    let last: string | undefined;
+    const isEnough = async () => {
+      last = await this.read(name).catch(() => undefined);
+      return last !== undefined && enough(last);
+    };
+    await untilTrue(`enough in the file ${name}`, isEnough, () => last ?? "there is none");
   }
 
   /** Writes an executable sh script. It runs in this folder, so that it finds the files of the test. */

@@ -10,6 +10,12 @@ import {
   startUpstream,
 } from "../harness/upstream.ts";
 
+/** Checks wait in vain for a black hole, but long enough for an upstream that is well, also on a busy machine. */
+const BLACK_HOLES = { "check-timeout": "2s", "hold": "1m", "hold-while": "down" };
+
+/** The same for a check program that starts a whole runtime. */
+const TALKS = { "check-script-timeout": "6s", "fail-threshold": "1", "hold-while": "down" };
+
 scenario("clients get the backup when the primary is killed", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
   await using backup = await startUpstream({ says: "backup" });
@@ -63,7 +69,7 @@ scenario(
     );
     await using proxy = await startProxy({
       upstreams: [primary, backup],
-      flags: { ...relay, "check-host": check, "check-script-timeout": "2s" },
+      flags: { ...relay, "check-host": check, "hold": "1m", ...TALKS },
     });
     assertEquals(await proxy.ask(), "primary");
 
@@ -79,7 +85,7 @@ scenario("clients get the backup when the primary becomes a black hole", async (
   await using backup = await startUpstream({ says: "backup" });
   await using proxy = await startProxy({
     upstreams: [primary, backup],
-    flags: { ...relay, "check-timeout": "300ms", "connect-timeout": "1s" },
+    flags: { ...relay, ...BLACK_HOLES, "connect-timeout": "1s" },
   });
   assertEquals(await proxy.ask(), "primary");
 
@@ -97,7 +103,7 @@ scenario(
     await using third = await startUpstream({ says: "third" });
     await using proxy = await startProxy({
       upstreams: [refusing, blackHole, third],
-      flags: { ...relay, "check-timeout": "300ms" },
+      flags: { ...relay, ...BLACK_HOLES },
     });
 
     await proxy.event("promotion.finished", { move: "start", to: third.name, epoch: 1 });

@@ -71,7 +71,7 @@ scenario(
 scenario(
   "a master that is only silent is replaced, and its sessions end before that, also those that still send",
   async (relay) => {
-    await using scene = await pair({ ...relay, promote: "on" });
+    await using scene = await pair({ ...relay, "promote": "on", "check-timeout": "2s" });
     const { master, replica, proxy } = scene;
     const [hostname, port] = proxy.address.split(":");
     using conn = await Deno.connect({ hostname: hostname!, port: Number(port) });
