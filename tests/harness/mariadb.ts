@@ -48,6 +48,7 @@ export class MariaDb implements Named, AsyncDisposable {
       await run(...asMysql("mariadb-install-db", [
         "--no-defaults",
         `--datadir=${path}`,
+        `--tmpdir=${data}`,
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         SMALL_LOG,
@@ -72,6 +73,8 @@ export class MariaDb implements Named, AsyncDisposable {
     const [command, args] = asMysql(SERVER, [
       "--no-defaults",
       `--datadir=${this.#data}/d`,
+      // A server that starts removes the temporary tables of all servers in this folder.
+      `--tmpdir=${this.#data}`,
       `--socket=${this.socket}`,
       `--pid-file=${this.#data}/pid`,
       "--log-bin=binlog",
