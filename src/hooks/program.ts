@@ -57,8 +57,12 @@ export interface Ending {
 
 /** Milliseconds between SIGTERM and SIGKILL, and again after SIGKILL until a process is given up. */
 export const KILL_GRACE_MS = 2_000;
-/** How long, in milliseconds, output is awaited after the end of a program whose pipes are still open. */
+/**
+ * How long, in milliseconds, output is awaited after the end of a program whose pipes are still open, and in how many
+ * steps: if this process does not run for a while, only one step is over, and what has arrived is read in the others.
+ */
 const LINGER_MS = 250;
+const LINGER_STEPS = 5;
 
 const HAS_GROUPS = Deno.build.os !== "windows";
 
@@ -126,7 +130,7 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
   const cause = await firstOf(child, run, clock);
   if (cause === "ended") {
     if (run.leftovers === "end") signalGroup(child, "SIGKILL");
-    await settlesWithin(output.finished, LINGER_MS, clock);
+    await lastWords(output, clock);
     await output.close();
     const { code, signal } = await child.status;
     const seen = fileChange(path, before);
@@ -146,6 +150,13 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     ? "was cancelled"
     : `did not end within ${formatDuration(run.timeoutMs)}`;
   return ended(cause, gone ? what : `${what}, nor after SIGKILL`);
+}
+
+/** Resolves when the output of a program that has ended is complete, or has been awaited long enough. */
+async function lastWords(output: Output, clock: Clock): Promise<void> {
+  for (let step = 0; step < LINGER_STEPS; step++) {
+    if (await settlesWithin(output.finished, LINGER_MS / LINGER_STEPS, clock)) return;
+  }
 }
 
 function start(

@@ -16,7 +16,8 @@ class Fixture implements AsyncDisposable {
     this.programs = new Programs(clock, now);
   }
 
-  static async begin(clock: Clock = realClock, now?: AbortSignal): Promise<Fixture> {
+  /** By default no time passes, so that a run ends with its program and with all of its output only. */
+  static async begin(clock: Clock = new ManualClock(), now?: AbortSignal): Promise<Fixture> {
     return new Fixture(await ProgramFolder.make(), clock, now);
   }
 
@@ -178,11 +179,11 @@ Deno.test("a job left in the background ends with its program if it may not stay
 });
 
 Deno.test("a job left in the background neither delays the end nor is ended", async () => {
-  await using fixture = await Fixture.begin();
+  await using fixture = await Fixture.begin(realClock);
   const [go, did] = [await fixture.folder.fifo("go"), await fixture.folder.fifo("did")];
   const ending = await fixture.run('(read line <"$1"; echo "did $line" >"$2") & exit 0', {
     args: [go, did],
-    timeoutMs: 60_000,
+    timeoutMs: 600_000,
   });
   assertEquals(ending.code, 0);
   await Deno.writeTextFile(go, "it\n");
@@ -190,8 +191,25 @@ Deno.test("a job left in the background neither delays the end nor is ended", as
 });
 
 Deno.test("what is printed just after the exit is still output", async () => {
-  // The clock does not move, so only the end of the output can end the run.
-  await using fixture = await Fixture.begin(new ManualClock());
+  await using fixture = await Fixture.begin();
+  const ending = await fixture.run("(sleep 0.05; echo last words) & exit 0");
+  assertEquals([ending.code, fixture.output.lines], [0, ["last words"]]);
+});
+
+/** A clock of a process that does not run while its first timer passes: it is due as soon as it is set. */
+class StalledClock extends ManualClock {
+  #isStalled = true;
+
+  override after(ms: number, callback: () => void): () => void {
+    const cancel = super.after(ms, callback);
+    if (this.#isStalled) queueMicrotask(() => this.advance(ms));
+    this.#isStalled = false;
+    return cancel;
+  }
+}
+
+Deno.test("a pause of this process after the end of a program does not cost its last words", async () => {
+  await using fixture = await Fixture.begin(new StalledClock());
   const ending = await fixture.run("(sleep 0.05; echo last words) & exit 0");
   assertEquals([ending.code, fixture.output.lines], [0, ["last words"]]);
 });
@@ -235,7 +253,7 @@ Deno.test("a program that prints lines of ordinary length is logged for all of 6
 });
 
 Deno.test("a program that prints much is not stalled, and little of it is kept", async () => {
-  await using fixture = await Fixture.begin();
+  await using fixture = await Fixture.begin(realClock);
   const ending = await fixture.run(
     "yes $(seq -s, 500) | head -c 3000000; head -c 3000000 /dev/zero >&2; exit 7",
   );
