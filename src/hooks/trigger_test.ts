@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { realClock } from "../base/clock.ts";
+import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import type { Promotion } from "../failover/ports.ts";
 import { Programs } from "./program.ts";
@@ -20,7 +20,9 @@ const never = new AbortController().signal;
 class Fixture implements AsyncDisposable {
   readonly output = new LineCollector();
   readonly triggers: ProgramTriggers;
-  readonly #programs = new Programs(realClock);
+  /** It does not move by itself, so that a run ends with its program and with all of its output only. */
+  readonly clock = new ManualClock();
+  readonly #programs = new Programs(this.clock);
 
   private constructor(readonly folder: ProgramFolder, timeoutMs: number, goOn: boolean) {
     const settings = { path: folder.path, timeoutMs, service: "db", goOn, warnings: [] };
@@ -96,11 +98,14 @@ Deno.test("triggers run in the order of their names, and a failing one does not 
 
 Deno.test("a trigger past its deadline fails and the next one runs", async () => {
   await using fixture = await Fixture.begin(100);
-  await fixture.folder.script("1", "sleep 1000");
+  await fixture.folder.script("1", "echo up; sleep 1000");
   await fixture.folder.script("2", "exit 0");
-  await fixture.triggers.run(promotion, never);
+  const running = fixture.triggers.run(promotion, never);
+  await fixture.output.first("said 1 b:2 up");
+  await fixture.clock.advance(100);
+  await running;
   assertEquals(fixture.output.lines, [
-    ...["started 1 7", "failed 1 7 did not end within 100ms"],
+    ...["started 1 7", "said 1 b:2 up", "failed 1 7 did not end within 100ms"],
     ...["started 2 7", "finished 2 7"],
   ]);
 });
@@ -226,7 +231,7 @@ Deno.test("a triggers path that is missing is a failed trigger, not a failed pro
     goOn: true,
     warnings: [],
   };
-  await using programs = new Programs(realClock);
+  await using programs = new Programs(fixture.clock);
   const events: Event[] = [];
   const triggers = new ProgramTriggers(settings, programs, (event) => events.push(event));
   await triggers.run(promotion, never);
