@@ -19,7 +19,7 @@ async function nodeServer(listener: http.RequestListener, setUp?: (server: http.
   const { port } = server.address() as AddressInfo;
   const pool = new Pool({
     deadlines: new Deadlines(realClock),
-    dial: dialer({ hostname: "127.0.0.1", port, clock: realClock, connectMs: 5_000 }),
+    dial: dialer({ hostname: "127.0.0.1", port, clock: realClock, connectMs: 20_000 }),
   });
   return {
     pool,
@@ -51,7 +51,7 @@ function ourServer(handle: (exchange: Exchange) => Promise<void>) {
   };
 }
 
-const WAIT = { responseMs: 10_000 };
+const WAIT = { responseMs: 20_000 };
 const BIG = Uint8Array.from({ length: 3_000_000 }, (_, i) => i * 7 + (i >> 9));
 
 async function collect(body: { read(): Promise<Uint8Array | undefined> }): Promise<Uint8Array> {

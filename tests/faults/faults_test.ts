@@ -6,7 +6,8 @@ import { Load, type Tally } from "./load.ts";
 import { comparedProxies } from "./proxies.ts";
 import { runFault } from "./run_fault.ts";
 
-const OURS = comparedProxies({ haproxy: false });
+/** None of these faults is noticed by silence, and on a busy machine a check may take long. */
+const OURS = comparedProxies({ haproxy: false }, "10s");
 /** The maximum of running requests: what a killed primary was just answering is lost inevitably. */
 const UNDER_WAY = 6;
 /**
@@ -15,13 +16,16 @@ const UNDER_WAY = 6;
  */
 const LOST_MAX = 2 * UNDER_WAY;
 
+/** How long a client waits for its answer, in milliseconds. */
+const PATIENCE_MS = 20_000;
+
 /** The result of a fault with each of our proxies. */
 async function tallyOf(name: string): Promise<Map<string, Tally>> {
   const fault = FAULTS.find((each) => each.name === name)!;
   const here = OURS.filter(({ name }) => Deno.build.os === "linux" || name.endsWith("stream"));
   const tallies = await Promise.all(
     here.map(async (each) =>
-      [`${each.mode} ${each.name}`, (await runFault(fault, each))!] as const
+      [`${each.mode} ${each.name}`, (await runFault(fault, each, PATIENCE_MS))!] as const
     ),
   );
   return new Map(tallies);

@@ -13,7 +13,8 @@ import { attack, drip } from "./http2_attacking.ts";
 import { type Attack, ATTACKS, DEAF, rapidResets, SLOW_ATTACKS } from "./http2_attacks.ts";
 
 const BIG = new Uint8Array(20_000_000);
-const QUICK = { "head-timeout": "1s", "body-timeout": "1s", "write-timeout": "1s" };
+/** Short for an attack, and long enough for clients that keep the rules and have to wait for a core. */
+const QUICK = { "head-timeout": "4s", "body-timeout": "4s", "write-timeout": "4s" };
 
 /** Each look is a request, so that these take several seconds. */
 const LOOKS_MAX = 1_000;
@@ -145,7 +146,7 @@ onHttp2Ways("each attack ends, is counted, and keeps nobody from being served", 
 onHttp2Ways("each slow attack ends at its time-out, and holds no upstream", async (way) => {
   await using upstream = await victim();
   const admin = `127.0.0.1:${unusedPort()}`;
-  const flags = { ...way.flags, ...QUICK, admin, "keep-alive-timeout": "2s" };
+  const flags = { ...way.flags, ...QUICK, admin, "keep-alive-timeout": "5s" };
   await using proxy = await startWebProxy({ primary: urlOf(upstream), flags });
   await Promise.all(
     Object.entries(SLOW_ATTACKS).map(async (each) => {

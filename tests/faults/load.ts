@@ -40,18 +40,21 @@ const CLIENTS = 6;
 const SESSIONS = 4;
 /** The time from one request of a client to its next, unless the answer takes longer. */
 const PACE_MS = 100;
-/** How long a client waits. */
+/** How long a client waits unless told otherwise, in milliseconds. */
 const TIMEOUT_MS = 8_000;
 
 export class Load implements AsyncDisposable {
   readonly #port: number;
+  readonly #patienceMs: number;
   readonly #asked: Asked[] = [];
   readonly #sessions: Session[] = [];
   #stopped = false;
   #clients: Promise<unknown> = Promise.resolve();
 
-  constructor(port: number) {
+  /** `patienceMs`: how long a client waits for its answer, in milliseconds. */
+  constructor(port: number, patienceMs = TIMEOUT_MS) {
     this.#port = port;
+    this.#patienceMs = patienceMs;
   }
 
   /** Opens the sessions; resolves when each has received its first byte. */
@@ -112,7 +115,7 @@ export class Load implements AsyncDisposable {
       };
       this.#asked.push(asked);
       const startedAt = performance.now();
-      await ask(this.#port, asked);
+      await ask(this.#port, asked, this.#patienceMs);
       asked.tookMs = performance.now() - startedAt;
       await pause(Math.max(0, PACE_MS - asked.tookMs));
     }
@@ -141,14 +144,14 @@ export class Load implements AsyncDisposable {
 }
 
 /** Sends one request: a GET for an even number, a POST for an odd one. */
-function ask(port: number, asked: Asked): Promise<void> {
+function ask(port: number, asked: Asked, patienceMs: number): Promise<void> {
   const { number } = asked;
   const body = number % 2 === 0 ? new Uint8Array(0) : patternOf(number);
   const head = `${number % 2 === 0 ? "GET" : "POST"} /n/${number} HTTP/1.1\r\n` +
     `Host: faults.test\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`;
   return new Promise((resolve) => {
     const socket = connect({ host: "127.0.0.1", port });
-    const timer = setTimeout(() => socket.destroy(), TIMEOUT_MS);
+    const timer = setTimeout(() => socket.destroy(), patienceMs);
     const parts: Uint8Array[] = [];
     socket.on("error", () => {});
     socket.on("data", (data: Uint8Array) => {

@@ -40,7 +40,7 @@ const TIMEOUT = "500ms";
 /** Descriptors that HAProxy keeps for itself. */
 const OWN = 36;
 
-const ours = (mode: Mode, engine: "splice" | "stream"): ComparedProxy => ({
+const ours = (mode: Mode, engine: "splice" | "stream", timeout: string): ComparedProxy => ({
   name: `failover, ${engine}`,
   mode,
   knows: ["check", "trigger", "flags", "main", "host", "descriptors"],
@@ -59,10 +59,10 @@ const ours = (mode: Mode, engine: "splice" | "stream"): ComparedProxy => ({
       : ["run", "--quiet", ...permissionsFor(Deno.build.os), needs.main];
     return Promise.resolve([
       ...[Deno.execPath(), ...executable, ...where, "--relay", engine],
-      ...["--check-interval", INTERVAL, "--check-timeout", TIMEOUT],
+      ...["--check-interval", INTERVAL, "--check-timeout", timeout],
       ...needs.check === undefined
         ? []
-        : ["--check-host", needs.check, "--check-script-timeout", TIMEOUT],
+        : ["--check-host", needs.check, "--check-script-timeout", timeout],
       ...needs.trigger === undefined ? [] : ["--on-failover", needs.trigger],
       ...needs.flags ?? [],
     ]);
@@ -126,13 +126,17 @@ const kagehq = (binary: string): ComparedProxy => ({
   },
 });
 
-/** All proxies that are available here; the original ones only if their binaries are given. */
+/**
+ * All proxies that are available here; the original ones only if their binaries are given. `timeout` is that of the
+ * checks of ours.
+ */
 export function comparedProxies(
   has: { readonly haproxy: boolean; readonly flopsy?: string; readonly kagehq?: string },
+  timeout = TIMEOUT,
 ): ComparedProxy[] {
   return (["TCP", "HTTP"] as const).flatMap((mode) => [
-    ours(mode, "splice"),
-    ours(mode, "stream"),
+    ours(mode, "splice", timeout),
+    ours(mode, "stream", timeout),
     ...has.haproxy ? [haproxy(mode)] : [],
     ...mode === "TCP" && has.flopsy !== undefined ? [flopsy(has.flopsy)] : [],
     ...mode === "HTTP" && has.kagehq !== undefined ? [kagehq(has.kagehq)] : [],

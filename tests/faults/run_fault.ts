@@ -45,8 +45,12 @@ export interface Prepared extends AsyncDisposable {
 const BEFORE_MS = 700;
 const AFTER_MS = 1_200;
 
-/** Undefined if the proxy cannot be given what the fault needs. */
-export async function runFault(fault: Fault, proxyKind: ComparedProxy): Promise<Tally | undefined> {
+/** Undefined if the proxy cannot be given what the fault needs. `patienceMs` is that of `Load`. */
+export async function runFault(
+  fault: Fault,
+  proxyKind: ComparedProxy,
+  patienceMs?: number,
+): Promise<Tally | undefined> {
   if (fault.fits?.(proxyKind) === false) return undefined;
   await using folder = await Folder.make();
   await using prepared = await fault.prepare?.(folder);
@@ -70,7 +74,7 @@ export async function runFault(fault: Fault, proxyKind: ComparedProxy): Promise<
     served(place.port, proxy),
     () => log.join("\n"),
   );
-  await using load = new Load(place.port);
+  await using load = new Load(place.port, patienceMs);
   await withTestDeadline("the sessions to open", load.begin(), () => log.join("\n"));
   await pause(BEFORE_MS);
   await fault.inject({ primary, backup, proxy, port: place.port, folder });

@@ -59,7 +59,7 @@ async function byApp(
     new Request(url, body === "" ? init : { ...sized, body }),
     "127.0.0.1",
     new Deadlines(realClock),
-    { bodyMs: 1_000, headBytesMax: 65_536 },
+    { bodyMs: 20_000, headBytesMax: 65_536 },
   );
   const answering = fixture.gateway.app.request(new Request(url, init), {}, {
     downstream,

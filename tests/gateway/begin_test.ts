@@ -10,7 +10,7 @@ import { startThreads } from "../../src/app/threads.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { askOnce } from "./clients.ts";
-import { nodeUpstream } from "./gateway_fixture.ts";
+import { nodeUpstream, refusingPort } from "./gateway_fixture.ts";
 import { serviceContext } from "./service_context.ts";
 
 const PROTOCOLS = ["HTTP/1.1", "HTTP/2"] as const;
@@ -80,9 +80,10 @@ scenario("a slow start promotes the first upstream once", async ({ relay }) => {
 scenario(
   "each request waits for its own --hold, also long after the outage began",
   async ({ relay }) => {
-    const first = await nodeUpstream((_, response) => response.end("first"));
+    // Of a port that nobody else gets while nobody listens on it.
+    const first = await nodeUpstream((_, response) => response.end("first"), refusingPort());
     const url = `http://127.0.0.1:${first.port}/`;
-    await using front = await start([`--primary=${url}`, `--relay=${relay}`, "--hold=3s"]);
+    await using front = await start([`--primary=${url}`, `--relay=${relay}`, "--hold=6s"]);
     assertEquals((await front.ask()).map(({ body }) => body), ["first", "first"]);
     await first[Symbol.asyncDispose]();
     await front.event("clients.held");

@@ -1,5 +1,6 @@
 /** Which exchanges a drain ends, which it spares, and when it is cancelled. */
 import { assert, assertEquals } from "@std/assert";
+import { ManualClock } from "../../src/base/clock.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import {
   type GatewayFixture,
@@ -53,7 +54,8 @@ async function cutAs(how: "ended" | "reset", tunnel: Exchange): Promise<void> {
 onBothProtocols("a drain that is cancelled in time cuts no session", async ({ start, cut }) => {
   await using primary = echoing();
   await using backup = echoing();
-  await using fixture = await start([primary.port, backup.port]);
+  const clock = new ManualClock();
+  await using fixture = await start([primary.port, backup.port], { clock });
   await fixture.open(0);
   const spared = await joined(fixture);
   await fixture.open(1);
@@ -64,6 +66,7 @@ onBothProtocols("a drain that is cancelled in time cuts no session", async ({ st
   await fixture.gateway.spare("u0");
   await fixture.gateway.drain({ ...soft, upstream: "u1" });
   // As silent as the spared one, and examined later.
+  for (let ms = 0; ms < 1_000; ms += 250) await clock.advance(250);
   await cutAs(cut, other);
   await alive(spared);
   assertEquals(fixture.gateway.counters().cut, 1);
@@ -150,7 +153,8 @@ onBothProtocols(
       asked.resolve();
       await never.promise;
     });
-    await using fixture = await start([up.port]);
+    const clock = new ManualClock();
+    await using fixture = await start([up.port], { clock });
     await fixture.open(0);
     // Accepted before the stop: the second connection is accepted after the first.
     const silent = await fixture.connect();
@@ -160,7 +164,9 @@ onBothProtocols(
     while (fixture.listening.connections() > 1) await turn();
     const now = new AbortController();
     const stopped = fixture.listening.stop(60_000, now.signal);
-    await fixture.listening.finished;
+    // Long enough for the port to be closed. The request of a new connection is waited for a little longer.
+    await clock.advance(600);
+    await withTestDeadline("the port to be closed", fixture.listening.finished);
     await turn();
     const client = fixture.clientOn(silent);
     const exchange = await client.begin("GET", "/");

@@ -181,10 +181,13 @@ export interface GatewayFixtureOptions extends Partial<GatewaySettings> {
   readonly meddle?: (exchange: GatewayEnv["downstream"]) => void;
 }
 
+/** Longer than this process may have to wait for a core; tests of what comes after it set their own. */
+const TIMEOUT_MS = 20_000;
+
 const QUICK: GatewaySettings = {
-  holdMs: 10_000,
+  holdMs: TIMEOUT_MS,
   heldMax: 1_000,
-  responseTimeoutMs: 10_000,
+  responseTimeoutMs: TIMEOUT_MS,
   idleTimeoutMs: 0,
   bodyMax: 10_000_000,
   honourIdempotencyKey: false,
@@ -245,7 +248,7 @@ export class GatewayFixture implements AsyncDisposable {
           hostname: options.upstreamHost ?? "127.0.0.1",
           port,
           clock,
-          connectMs: options.connectMs ?? 3_000,
+          connectMs: options.connectMs ?? TIMEOUT_MS,
           ...(resolver === undefined ? {} : { resolver }),
         }),
         deadlines,

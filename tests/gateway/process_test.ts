@@ -182,11 +182,13 @@ scenario("a connection with a login is used for its client only", async ({ relay
 });
 
 scenario("a kept connection ends before its upstream's Keep-Alive timeout", async ({ relay }) => {
-  const both = Promise.withResolvers<void>();
-  let ended = 0;
+  const [asked, both] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let [begun, ended] = [0, 0];
   await using up = rawUpstream(async (conn) => {
     const path = (await readUntil(conn)).split(" ")[1];
     if (path !== "/kept") return await sendText(conn, OK);
+    if (++begun === 2) asked.resolve();
+    await asked.promise;
     await sendText(conn, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=3\r\nContent-Length: 2\r\n\r\nok");
     assertEquals(await readUntil(conn), "");
     if (++ended === 2) both.resolve();
@@ -195,7 +197,7 @@ scenario("a kept connection ends before its upstream's Keep-Alive timeout", asyn
   const flags = { relay, "check-interval": "1h", h2c: true } as const;
   await using proxy = await startWebProxy({ primary, flags });
   const clients = await clientsOf(proxy);
-  // At one time, so that each has a connection of its own to the upstream.
+  // Both are under way at one time, so that each has a connection of its own to the upstream.
   const answers = await Promise.all(clients.map(([, client]) => ask(client, "/kept")));
   assertEquals(answers.map(({ body }) => body), ["ok", "ok"]);
   await withTestDeadline("the end of the kept connections", both.promise);

@@ -3,7 +3,7 @@
  * upstream.
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { nodeUpstream, type RunningServer } from "./gateway_fixture.ts";
+import { nodeUpstream, refusingPort, type RunningServer } from "./gateway_fixture.ts";
 import { onBothProtocols } from "./both_sockets.ts";
 
 /** Answers with this status, and counts the requests. */
@@ -84,9 +84,7 @@ onBothProtocols(
   "if the second upstream is unreachable, the client gets an error from the proxy",
   async ({ start }) => {
     await using first = await answering(503, "first");
-    const gone = await answering(200, "gone");
-    await gone[Symbol.asyncDispose]();
-    await using fixture = await start([first.port, gone.port], { retryOn: ON, holdMs: 0 });
+    await using fixture = await start([first.port, refusingPort()], { retryOn: ON, holdMs: 0 });
     await fixture.open(0);
     const { status } = await fixture.ask("GET", "/");
     assertEquals(status >= 502 && status <= 503, true);

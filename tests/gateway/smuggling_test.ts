@@ -4,6 +4,7 @@
  * independent of ours.
  */
 import { assert, assertEquals } from "@std/assert";
+import { ManualClock } from "../../src/base/clock.ts";
 import { readByLlhttp } from "../../src/http1/testing/llhttp.ts";
 import {
   mutated,
@@ -106,7 +107,10 @@ async function hearUntilCut(conn: Deno.Conn): Promise<string> {
   return text;
 }
 
-/** Sends `text`, then the end, and returns all that is received, however the connection ends. */
+/**
+ * Sends `text`, then the end, and returns all that is received, however the connection ends. A client that has ended
+ * its side is soon given up, so that the clocks of these gateways stand still.
+ */
 async function send(fixture: GatewayFixture, text: string): Promise<string> {
   const conn = await fixture.connect();
   await sendText(conn, text).catch(() => {});
@@ -124,7 +128,7 @@ onBothSockets(
   "a request that two recipients could frame differently is refused, and nothing of it arrives",
   async ({ start }) => {
     await using up = await recording();
-    await using fixture = await start([up.port]);
+    await using fixture = await start([up.port], { clock: new ManualClock() });
     await fixture.open(0);
     for (const text of REFUSED) {
       const all = statuses(await send(fixture, text));
@@ -140,7 +144,7 @@ onBothSockets(
   "a body with invalid chunks ends the request, and none of its bytes becomes another request",
   async ({ start }) => {
     await using up = await recording();
-    await using fixture = await start([up.port]);
+    await using fixture = await start([up.port], { clock: new ManualClock() });
     await fixture.open(0);
     for (const body of BAD_CHUNKS) {
       // A method that may be repeated, and one that may not.
@@ -159,7 +163,7 @@ onBothSockets(
   "requests inside bodies stay part of the body, on connections that many requests share",
   async ({ start }) => {
     await using up = await recording();
-    await using fixture = await start([up.port]);
+    await using fixture = await start([up.port], { clock: new ManualClock() });
     await fixture.open(0);
     const hex = HIDDEN.length.toString(16);
     const whole = [
@@ -188,7 +192,7 @@ onBothSockets(
   async ({ start }) => {
     const next = random(11);
     await using up = await recording();
-    await using fixture = await start([up.port]);
+    await using fixture = await start([up.port], { clock: new ManualClock() });
     await fixture.open(0);
     let passed = 0;
     for (let round = 0; round < 600; round++) {
