@@ -38,9 +38,9 @@ export function clusterTroubles(view: ServiceView): readonly string[] {
   const why = reason === undefined ? "" : ` (${reason})`;
   return [
     ...role === "cutOff"
-      ? [`etcd cannot be reached${why}: the last decision is served, and nothing is promoted.`]
+      ? [`etcd cannot be used${why}: the last decision is served, and nothing is promoted.`]
       : role === "alone"
-      ? [`etcd cannot be reached${why}: this proxy decides alone.`]
+      ? [`etcd cannot be used${why}: this proxy decides alone.`]
       : [],
     ...proxies.flatMap(({ instance, differs }) =>
       differs === undefined ? [] : [`Proxy ${instance} differs: ${differs}.`]

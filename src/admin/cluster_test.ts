@@ -48,13 +48,13 @@ Deno.test("a proxy that is cut off says so loudly, and is not ready", async () =
   const cut = { ...REPORT, role: "cutOff", isReachable: false, reason: "no answer" } as const;
   const view = await viewOf(cut);
   assertEquals(clusterTroubles(view), [
-    "etcd cannot be reached (no answer): the last decision is served, and nothing is promoted.",
+    "etcd cannot be used (no answer): the last decision is served, and nothing is promoted.",
     "Proxy p2 differs: its version is 2.",
   ]);
   assertEquals(
     clusterTroubles(await viewOf({ ...cut, role: "alone" }))[0],
     [
-      "etcd cannot be reached (no answer): this proxy decides alone.",
+      "etcd cannot be used (no answer): this proxy decides alone.",
     ][0],
   );
   const state = { ...view.state(), cluster: { ...CUT_OFF } };

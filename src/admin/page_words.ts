@@ -78,7 +78,7 @@ export function readiness(view: ServiceView): string {
     return `Yes: ${ready!.name}`;
   }
   if (state.paused !== undefined) return "No: the service is paused";
-  if (state.cluster?.role === "cutOff") return "No: etcd cannot be reached";
+  if (state.cluster?.role === "cutOff") return "No: etcd cannot be used";
   if (others.length === 0) return "No: there is no other upstream";
   const why = others.map(({ name }) => {
     if (drained.has(name)) return `${name} is drained`;

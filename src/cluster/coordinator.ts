@@ -113,6 +113,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
       ...{ etcd, clock, instance },
       ...{ lease: () => this.#session.lease, isMember: () => this.#session.isMember },
       leads: () => this.#session.leads,
+      leaseEnded: () => this.#session.leaseEnded(),
       carryOut: (...order) => this.#orders.carryOut(...order),
     });
   }

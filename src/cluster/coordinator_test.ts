@@ -160,3 +160,30 @@ Deno.test("the lead is free at once when a proxy leaves, and not while its trigg
   await members.pass(200);
   assertEquals(roleOf(p2), "leads");
 });
+
+Deno.test("a lease that is revoked at any moment is replaced, and etcd is not called lost for it", async () => {
+  for (let ms = 0; ms < 40; ms++) {
+    for (const name of ["p1", "p2"]) {
+      const members = new Members();
+      const p1 = members.join("p1");
+      await members.pass(100);
+      const p2 = members.join("p2");
+      await members.pass(100);
+      const outcomes: OrderOutcome[] = [];
+      // A change of what it sees and an order make each of them write.
+      p1.state = { ...p1.state, paused: { ...ANN, since: 0 } };
+      p1.coordinator.changed();
+      p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+      await members.clock.advance(ms);
+      members.etcd.end(members.etcd.keys.get(`seen/${name}`)!.lease!);
+      await members.pass(2_000);
+      const roles = [roleOf(p1), roleOf(p2)].sort();
+      assertEquals(roles, ["follows", "leads"], `${name} after ${ms} ms`);
+      const lost = [p1, p2].flatMap(({ events }) => events.map(({ type }) => type))
+        .filter((type) => type === "coordinator.lost" || type === "coordinator.reached");
+      assertEquals(lost, [], `${name} after ${ms} ms`);
+      const members_ = [p1, p2].map(({ coordinator }) => coordinator.report());
+      assertEquals(members_.map(({ isReachable }) => isReachable), [true, true]);
+    }
+  }
+});

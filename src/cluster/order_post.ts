@@ -24,6 +24,8 @@ export interface OrderPostPorts {
   readonly clock: Clock;
   readonly instance: string;
   lease(): string | undefined;
+  /** etcd has answered that the lease is over. */
+  leaseEnded(): void;
   /** Whether the lease lasts for certain. */
   isMember(): boolean;
   leads(): boolean;
@@ -174,11 +176,18 @@ export class OrderPost {
     if (lease === undefined) return;
     const accepted = { put: `outcome/${id}`, value: outcomeText({ is: "accepted" }), lease };
     this.#taking.set(id, order);
-    const { succeeded } = await etcd.transact([
-      { key: "leader", value: instance },
-      { key: `order/${id}`, createRevision: revision },
-    ], [{ remove: `order/${id}` }, accepted]);
-    if (!succeeded) return;
+    try {
+      const { succeeded } = await etcd.transact([
+        { key: "leader", value: instance },
+        { key: `order/${id}`, createRevision: revision },
+      ], [{ remove: `order/${id}` }, accepted]);
+      if (!succeeded) return;
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.kind !== "leaseGone") throw error;
+      // Nothing was changed: whoever leads next takes it.
+      this.#taking.delete(id);
+      return this.#ports.leaseEnded();
+    }
     this.#taking.delete(id);
     this.#carryOut(order);
   }

@@ -1,5 +1,10 @@
 import { assertEquals } from "@std/assert";
 import type { OrderOutcome } from "../failover/orders.ts";
+import { ManualClock } from "../base/clock.ts";
+import { EtcdError } from "./etcd.ts";
+import type { Stored } from "./keys.ts";
+import { OrderPost } from "./order_post.ts";
+import { EtcdModel } from "./testing/etcd_model.ts";
 import { Members } from "./testing/membership.ts";
 
 const ANN = { by: "ann", reason: "" };
@@ -167,4 +172,38 @@ Deno.test("an outcome that could not be stored is stored as soon as etcd can be 
   members.cut.delete("p1");
   await members.pass(3_000);
   assertEquals(outcomes.at(-1), { is: "refused", reason: "no" });
+});
+
+Deno.test("an order that cannot be taken since the lease is over is left to whoever leads next", async () => {
+  const clock = new ManualClock(1_000);
+  const lease = { ended: false, asked: 0 };
+  const carriedOut: string[] = [];
+  const post = new OrderPost({
+    etcd: {
+      ...new EtcdModel(clock, () => 0.5).client(clock, { delay: () => 0 }),
+      transact: () => {
+        lease.asked++;
+        return lease.ended
+          ? Promise.resolve({ succeeded: true, revision: 9 })
+          : Promise.reject(new EtcdError("leaseGone", "requested lease not found"));
+      },
+    },
+    ...{ clock, instance: "p1", lease: () => "1", isMember: () => true },
+    leads: () => !lease.ended || lease.asked > 1,
+    leaseEnded: () => lease.ended = true,
+    carryOut: ({ name }) => carriedOut.push(name),
+  });
+  const passed = ["one", "two"].map((id, index) => ({
+    ...{ id, order: { name: "pause" } as const, source: ANN, revision: index + 1 },
+  }));
+  const stored: Stored = {
+    ...{ revision: 5, leader: undefined, decision: undefined, decisionRevision: 0 },
+    ...{ orders: undefined, seen: new Map(), passed, outcomes: new Map(), takers: new Map() },
+  };
+  await post.look(stored);
+  assertEquals([lease, carriedOut], [{ ended: true, asked: 1 }, []]);
+  // The next lead.
+  lease.asked = 2;
+  await post.look(stored);
+  assertEquals(carriedOut, ["pause", "pause"]);
 });

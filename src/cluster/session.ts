@@ -13,6 +13,8 @@ import { LeaseClock, marginMs, type SentAt } from "./lease_clock.ts";
 const RENEWALS = 5;
 /** How often one round tries to take or to give up the lead; another proxy may change it in between. */
 const CLAIMS_MAX = 2;
+/** How many leases one round makes at most: each may end at once, as in a store that is out of order. */
+const LEASES_MAX = 3;
 
 /** What is said of a store that knows less than this proxy. */
 const OLD = "etcd was restored from an old copy, or is another one";
@@ -96,14 +98,21 @@ export class Session {
     return this.#leaseClock.isInDoubt;
   }
 
-  /** Does what is due, and reads. Rejects with an `EtcdError` if a call failed. */
+  /**
+   * Does what is due, and reads. Rejects with an `EtcdError` if a call failed. A lease that has ended, as when somebody
+   * revoked it, is an answer and no failure: the round begins anew with another one.
+   */
   async round(): Promise<Stored> {
-    try {
-      return await this.#round();
-    } catch (error) {
-      this.#isSure = false;
-      if (error instanceof EtcdError && error.kind === "leaseGone") this.#forget();
-      throw error;
+    for (let leases = 1;; leases++) {
+      try {
+        return await this.#round();
+      } catch (error) {
+        this.#isSure = false;
+        if (!(error instanceof EtcdError) || error.kind !== "leaseGone") throw error;
+        this.leaseEnded();
+        if (leases < LEASES_MAX) continue;
+        throw new EtcdError("refused", `${LEASES_MAX} leases ended at once: ${error.message}`);
+      }
     }
   }
 
@@ -113,10 +122,17 @@ export class Session {
     return this.leads && !this.isInDoubt;
   }
 
+  /** etcd has answered that the lease is over, with all keys that belonged to it: the next round makes another one. */
+  leaseEnded(): void {
+    this.#lease = undefined;
+    this.#told = undefined;
+    this.#leaseClock.end();
+  }
+
   /** Gives the lease back, and with it the lead. Resolves in any case. */
   async end(): Promise<void> {
     const lease = this.#lease;
-    this.#forget();
+    this.leaseEnded();
     if (lease !== undefined) await this.#ports.etcd.revoke(lease).catch(() => {});
   }
 
@@ -151,7 +167,13 @@ export class Session {
   async #claim(): Promise<void> {
     const { etcd, instance } = this.#ports;
     const free = { key: "leader", createRevision: 0 };
-    await etcd.transact([free], [{ put: "leader", value: instance, lease: this.#lease! }]);
+    await etcd.transact([free], [{ put: "leader", value: instance, lease: this.#held }]);
+  }
+
+  /** The lease; throws without one, since a key that belongs to none would stay for ever. */
+  get #held(): string {
+    if (this.#lease === undefined) throw new EtcdError("leaseGone", "the lease has ended");
+    return this.#lease;
   }
 
   /** Makes a lease, or renews the one that there is. */
@@ -161,7 +183,7 @@ export class Session {
     if (this.#lease !== undefined) {
       const leftS = await etcd.renew(this.#lease);
       if (leftS > 0) return this.#renewed(sent, leftS);
-      this.#forget();
+      this.leaseEnded();
     }
     const granted = this.#leaseClock.moment();
     const { id, ttlS: givenS } = await etcd.grant(ttlS);
@@ -174,19 +196,12 @@ export class Session {
     this.#leaseClock.renewed(sent, ttlS * 1_000);
   }
 
-  /** The lease has ended, with all keys that belonged to it. */
-  #forget(): void {
-    this.#lease = undefined;
-    this.#told = undefined;
-    this.#leaseClock.end();
-  }
-
   async #tell(): Promise<void> {
     const { etcd, instance, seen } = this.#ports;
     const text = seenText(seen());
     if (text === this.#told) return;
     const put = `seen/${instance}`;
-    await etcd.transact([], [{ put, value: text, lease: this.#lease! }]);
+    await etcd.transact([], [{ put, value: text, lease: this.#held }]);
     this.#told = text;
   }
 

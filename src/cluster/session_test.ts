@@ -132,6 +132,34 @@ Deno.test("Session: what was removed is told again, and an ended lease is replac
   assert(p1.leads && p1.lease !== first);
 });
 
+Deno.test("Session: a lease that was revoked is replaced in the same round, whatever that writes first", async () => {
+  for (const isTold of [true, false]) {
+    let seen = SEEN;
+    const { member, settle, etcd } = fixture();
+    const p1 = member("p1", () => seen);
+    await settle(p1.round());
+    const lease = p1.lease!;
+    etcd.end(lease);
+    if (!isTold) seen = { ...SEEN, up: [], down: ["a"] };
+    await settle(p1.round());
+    assert(p1.leads && p1.lease !== lease);
+    assertEquals(etcd.keys.get("seen/p1")?.lease, p1.lease);
+    assertEquals(etcd.keys.get("leader")?.lease, p1.lease);
+  }
+});
+
+Deno.test("Session: leases that end as soon as they are made are no reason to go on for ever", async () => {
+  const { member, settle, etcd } = fixture();
+  const p1 = member("p1");
+  let made = 0;
+  etcd.onGrant = (lease) => {
+    made++;
+    etcd.end(lease);
+  };
+  const error = await assertRejects(() => settle(p1.round()), EtcdError, "lease");
+  assertEquals([error.kind, made, p1.isMember], ["refused", 3, false]);
+});
+
 Deno.test("Session: a decision that cannot be read is not decided over", async () => {
   const { member, settle, etcd } = fixture();
   etcd.keys.set("decision", { value: "?", modRevision: 1, createRevision: 1, lease: undefined });

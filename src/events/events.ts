@@ -171,10 +171,10 @@ export type Event =
   | { type: "lead.taken"; instance: string; proxies: number }
   /** This proxy does not decide any more; `reason` says why. */
   | { type: "lead.lost"; reason: string }
-  /** The coordinator cannot be reached: the last decision is served, and nothing is promoted. */
+  /** The coordinator gives no answer, or one that cannot be used: the last decision is served, nothing is promoted. */
   | { type: "coordinator.lost"; reason: string }
   | { type: "coordinator.reached"; lostMs: number }
-  /** The coordinator is unreachable, and this proxy decides alone, as it was told to. */
+  /** The coordinator cannot be used, and this proxy decides alone, as it was told to. */
   | { type: "coordinator.ignored"; reason: string }
   /** Another proxy of the cluster has another version or another list of upstreams. */
   | { type: "proxy.differs"; instance: string; what: string }

@@ -145,7 +145,7 @@ export const DECISION_ROWS = {
   "coordinator.lost": {
     level: "error",
     line: (e) =>
-      `etcd cannot be reached (${e.reason}): the last decision is served, NOTHING IS PROMOTED`,
+      `etcd cannot be used (${e.reason}): the last decision is served, NOTHING IS PROMOTED`,
   },
   "coordinator.reached": {
     level: "warn",
@@ -153,7 +153,7 @@ export const DECISION_ROWS = {
   },
   "coordinator.ignored": {
     level: "error",
-    line: (e) => `etcd cannot be reached (${e.reason}): this proxy DECIDES ALONE`,
+    line: (e) => `etcd cannot be used (${e.reason}): this proxy DECIDES ALONE`,
   },
   "proxy.differs": {
     level: "warn",

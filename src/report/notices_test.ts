@@ -255,7 +255,7 @@ Deno.test("a coordinator that is lost is reported once, until it was reached aga
   assertObjectMatch(notice, { kind: "coordinator_lost", to: "a", incident: { finished: true } });
   assert(
     noticeSentence(notice).startsWith(
-      "[shop] a serves on, and NOTHING IS PROMOTED, etcd cannot be reached: no answer in time.",
+      "[shop] a serves on, and NOTHING IS PROMOTED, etcd cannot be used: no answer in time.",
     ),
   );
   assertEquals(tell(6, "coordinator.lost"), undefined);

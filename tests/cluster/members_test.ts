@@ -96,7 +96,7 @@ memberTest("without etcd, log, status, metrics, page and state of each proxy say
       assertEquals([name, await metric(member, `failover_${name}`)], [name, 0]);
     }
     const page = await (await control.get("")).text();
-    assertMatch(page, /etcd cannot be reached.*nothing is promoted/);
+    assertMatch(page, /etcd cannot be used.*nothing is promoted/);
     const { ready, cluster: { role, coordinator_trouble: trouble } } = await state();
     assertEquals([ready, role], [false, "cut_off"]);
     assert(trouble !== null);

@@ -34,6 +34,8 @@ export class EtcdModel {
   refuses: string | undefined;
   /** Called with each change of a key. */
   onChange: (key: string, value: string | undefined, revision: number) => void = () => {};
+  /** Called with each new lease. */
+  onGrant: (lease: string) => void = () => {};
 
   constructor(clock: Clock, random: () => number) {
     this.#clock = clock;
@@ -48,7 +50,7 @@ export class EtcdModel {
       transact: (conditions, changes) => call(() => this.#transact(conditions, changes)),
       grant: (ttlS) => call(() => this.#grant(ttlS)),
       renew: (lease) => call(() => this.#renew(lease)),
-      revoke: (lease) => call(() => this.#end(lease)),
+      revoke: (lease) => call(() => this.end(lease)),
       watch: (onChange, signal) => this.#watch(clock, link, onChange, signal),
     };
   }
@@ -169,6 +171,7 @@ export class EtcdModel {
     const lease = { ttlMs: ttlS * 1_000, end: () => {} };
     this.#leases.set(id, lease);
     this.#arm(id, lease);
+    this.onGrant(id);
     return { id, ttlS };
   }
 
@@ -183,10 +186,11 @@ export class EtcdModel {
     lease.end();
     if (this.#isLeaderless) return;
     const ms = lease.ttlMs + this.#random() * LEASE_LATE_MS;
-    lease.end = this.#clock.after(ms, () => this.#end(id));
+    lease.end = this.#clock.after(ms, () => this.end(id));
   }
 
-  #end(id: string): void {
+  /** Ends a lease and removes its keys, as when somebody revokes it. */
+  end(id: string): void {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
     lease.end();
