@@ -10,6 +10,7 @@ const health = (level: number | undefined, doubt: "none" | "hard" = "none") => (
   since: 0,
   failingSince: undefined,
   passedAt: undefined,
+  failedAt: undefined,
   doubt,
   last: undefined,
   server: undefined,

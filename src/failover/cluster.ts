@@ -9,7 +9,7 @@
  */
 import type { MoveKind } from "../events/events.ts";
 import { type Health, isDown, isUp, type Thresholds } from "./health.ts";
-import type { State } from "./state.ts";
+import { activeOf, type State } from "./state.ts";
 
 /** How long a promotion waits until the other proxies hold their clients, in milliseconds. */
 export const HELD_MS = 1_000;
@@ -185,23 +185,35 @@ export function isDoubtedAnew(
 }
 
 /**
- * What this proxy sees, for the others. If it reached no other upstream all the time, and after the first one began to
- * fail, its clients may fail because of its own network, and prove nothing.
+ * What this proxy sees, for the others. Its clients may fail because of its own network, and prove something only if it
+ * reached another upstream all the time.
  */
 export function voteOf(
-  { upstreams, health }: State,
+  state: State,
   thresholds: Thresholds,
   traffic: Traffic,
 ): Vote {
+  const { upstreams, health } = state;
   const named = (verdict: "up" | "down") =>
     upstreams.map(({ name }) => name)
       .filter((name) => verdictOf(health.get(name)!, thresholds) === verdict);
   const [up, down] = [named("up"), named("down")];
-  const failingSince = Math.min(...down.map((name) => health.get(name)!.failingSince ?? Infinity));
-  const isReached = ({ since, failingSince: failing, passedAt }: Health) =>
-    failing === undefined && since <= failingSince && passedAt! > failingSince;
-  const isProof = traffic !== "fails" || up.some((name) => isReached(health.get(name)!));
+  const served = activeOf(state)?.upstream.name ?? state.lastServed?.to ?? "";
+  const isProof = traffic !== "fails" ||
+    down.includes(served) && up.some((name) => isReached(health.get(name)!, health.get(served)!));
   return { up, down, traffic: isProof ? traffic : "none" };
+}
+
+/**
+ * Whether an upstream was reached all the time while `lost` went down: no check of it has failed since the last one of
+ * `lost` passed, and one has passed that began after `lost` was down. One that began before, or a series of failures
+ * that was too short for a verdict, says nothing of the network after that.
+ */
+function isReached({ failedAt, failingSince, passedAt, last }: Health, lost: Health): boolean {
+  if (failingSince !== undefined || passedAt === undefined || last === undefined) return false;
+  if (lost.failingSince === undefined) return false;
+  const isSteady = failedAt === undefined || failedAt < (lost.passedAt ?? -Infinity);
+  return isSteady && passedAt - last.tookMs >= lost.since;
 }
 
 /**

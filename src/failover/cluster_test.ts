@@ -15,11 +15,19 @@ import {
 } from "./cluster.ts";
 import { type Health, unknownHealth } from "./health.ts";
 import { POLICY } from "./testing/policy.ts";
-import { NO_VERDICT } from "./testing/results.ts";
+import type { ProbeResult } from "./ports.ts";
+import { NO_VERDICT, PASSED } from "./testing/results.ts";
 import { START } from "./testing/states.ts";
 
-const UP: Health = { ...unknownHealth(0), level: POLICY.rise + POLICY.fall - 1, passedAt: 7 };
-const DOWN: Health = { ...unknownHealth(0), level: 0, failingSince: 5 };
+const UP: Health = {
+  ...unknownHealth(0),
+  ...{ level: POLICY.rise + POLICY.fall - 1, passedAt: 9, last: passed(1) },
+};
+const DOWN: Health = { ...unknownHealth(7), level: 0, passedAt: 4, failingSince: 5 };
+/** A check that took so long, in milliseconds. */
+function passed(tookMs: number): ProbeResult {
+  return { ...PASSED, tookMs };
+}
 /** What a proxy sees of `a` that reaches another upstream. */
 const sees = (verdict: "up" | "down", traffic: Vote["traffic"] = "none"): Vote => ({
   up: verdict === "up" ? ["a"] : ["c"],
@@ -32,9 +40,10 @@ const with_ = (votes: readonly Vote[], traffic: Vote["traffic"] = "none"): Clust
   others: new Map(votes.map((vote, index) => [`p${index}`, vote])),
   traffic,
 });
+const SERVED = { to: "a", promotion: undefined, since: 0 };
 /** The verdict on `a`, of a proxy with this health of it, which sees `b` up unless `b` is given. */
 function isDown(own: Health, view: ClusterView, b = UP): boolean {
-  const state = { ...START, health: new Map([["a", own], ["b", b]]) };
+  const state = { ...START, health: new Map([["a", own], ["b", b]]), lastServed: SERVED };
   return isDownForAll(view, voteOf(state, POLICY, view.traffic), "a");
 }
 
@@ -57,9 +66,19 @@ Deno.test("isDownForAll() lets the traffic decide between two halves", () => {
   assert(!isDown(UP, with_([sees("down", "fails")], "flows")), "clients of this one are served");
   assert(isDown(UP, with_([sees("down", "fails")])));
   assert(!isDown(UP, with_([sees("up")])), "nobody sees it down");
-  for (const b of [DOWN, { ...UP, failingSince: 0 }, { ...UP, since: 9 }, { ...UP, passedAt: 4 }]) {
-    assert(!isDown(DOWN, with_([sees("up")], "fails"), b), "its clients fail because of itself");
-  }
+});
+
+Deno.test("voteOf() says that clients fail only if another upstream was reached all the time", () => {
+  const proves = (b: Health) => isDown(DOWN, with_([sees("up")], "fails"), b);
+  assert(proves({ ...UP, failedAt: 3 }), "both were reached after that");
+  assert(!proves(DOWN));
+  assert(!proves({ ...UP, failingSince: 8, failedAt: 9 }), "it fails, and is not yet down");
+  assert(!proves({ ...UP, failedAt: 6 }), "it failed as well for a moment");
+  assert(!proves({ ...UP, last: passed(3) }), "that check began before the other one was down");
+  assert(!proves({ ...UP, passedAt: undefined, last: undefined }), "it is only remembered");
+  const health = new Map([["a", { ...DOWN, passedAt: undefined }], ["b", UP]]);
+  const state = { ...START, health, lastServed: SERVED };
+  assertEquals(voteOf(state, POLICY, "fails").traffic, "fails");
 });
 
 Deno.test("isRefusedByOthers() keeps a candidate from being chosen that is down for the others", () => {

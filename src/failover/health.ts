@@ -25,6 +25,8 @@ export interface Health {
   readonly failingSince: number | undefined;
   /** When the last check passed; undefined if none has. */
   readonly passedAt: number | undefined;
+  /** When the last check failed; undefined if none has. */
+  readonly failedAt: number | undefined;
   /**
    * A failure on a live connection, until a check passes. `hard`: the upstream refused or closed it, so
    * that a single refused check brings the upstream down. `soft`: there was no answer, which only starts
@@ -56,6 +58,7 @@ export function unknownHealth(now: number): Health {
     since: now,
     failingSince: undefined,
     passedAt: undefined,
+    failedAt: undefined,
     doubt: "none",
     last: undefined,
     server: undefined,
@@ -117,6 +120,7 @@ export function observe(health: Health, result: ProbeResult, t: Thresholds, now:
     since: flipped ? now : health.since,
     failingSince: result.passed ? undefined : health.failingSince ?? now - result.tookMs,
     passedAt: result.passed ? now : health.passedAt,
+    failedAt: result.passed ? health.failedAt : now,
     doubt: settlesDoubt(result) || level < t.rise ? "none" : health.doubt,
     last: result,
     server: result.server ?? health.server,

@@ -366,9 +366,7 @@ export function noticeSentence(notice: Notice): string {
     : kind === "trigger_failed"
     ? `serving ${to}, trigger failed`
     : kind === "coordinator_lost"
-    ? `${
-      to === undefined ? "" : `${to} serves on, and `
-    }NOTHING IS PROMOTED, etcd cannot be used`
+    ? `${to === undefined ? "" : `${to} serves on, and `}NOTHING IS PROMOTED, etcd cannot be used`
     : kind === "stale_primary"
     ? `${to === undefined ? "" : `${to} serves, and `}another server takes writes`
     : `${kind}${from === undefined || from === to ? "" : ` from ${from}`} to ${to}`;

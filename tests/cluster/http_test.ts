@@ -114,7 +114,7 @@ for (const role of ["leads", "follows"] as const) {
         );
         const ways: Way[] = [];
         const heal = () => void ways.push(...places.map(({ address, at }) => new Way(address, at)));
-        // The backup first: a moment in which only the primary is lost would be a reason to move.
+        // The backup first: a proxy that has lost only the primary has a reason to move.
         const cut = async () => {
           for (const way of ways.splice(0).reverse()) await way[Symbol.asyncDispose]();
         };
@@ -125,13 +125,17 @@ for (const role of ["leads", "follows"] as const) {
           url: url.replace("127.0.0.1", `${says}.test`),
         });
         const options = { primary: named(primary), backups: [named(backup)], flags, under };
-        return { proxy: stack.use(await startWebProxy(options, until)), cut, heal };
+        const proxy = stack.use(await startWebProxy(options, until));
+        const upstreams = [...options.backups, options.primary].map(({ url }) => url);
+        return { proxy, upstreams, cut, heal };
       };
       const leader = await start(0, "promotion.finished");
       const follower = await start(1, "decision.followed");
       const [one, other] = role === "leads" ? [leader, follower] : [follower, leader];
       for (const { proxy } of [one, other]) await serves(proxy, "primary");
       await one.cut();
+      // Both are down for it, also on a busy machine, before a client asks and before the ways are back.
+      for (const upstream of one.upstreams) await one.proxy.event("upstream.down", { upstream });
       await one.proxy.event("failover.contested");
       const { status } = await one.proxy.get("/");
       assert(status >= 502 && status <= 504, String(status));
