@@ -179,7 +179,8 @@ async function main(): Promise<number> {
     console.log(`${count("passed")} passed, ${failed} failed, ${count("skipped")} skipped`);
     return code;
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    // Processes that outlive a run that broke off may still write there, which is no failure of a test.
+    await Deno.remove(folder, { recursive: true }).catch(({ message }) => console.log(message));
   }
 }
 
