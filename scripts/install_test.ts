@@ -3,6 +3,7 @@
  * script that prints a version, in place of an executable of 70 MB.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { writeProgram } from "../src/base/testing/temp_folder.ts";
 import { testWithPrograms } from "../tests/harness/scenario.ts";
 
 const SCRIPT = new URL("install.sh", import.meta.url).pathname;
@@ -212,8 +213,7 @@ async function fakePrograms(
 ): Promise<string> {
   const folder = await Deno.makeTempDir({ dir: home });
   for (const [name, line] of Object.entries(lines)) {
-    await Deno.writeTextFile(`${folder}/${name}`, `#!/bin/sh\n${line}\n`);
-    await Deno.chmod(`${folder}/${name}`, 0o755);
+    await writeProgram(`${folder}/${name}`, `#!/bin/sh\n${line}\n`);
   }
   return `${folder}:${Deno.env.get("PATH")}`;
 }

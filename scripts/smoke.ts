@@ -112,12 +112,12 @@ export async function failover(command: readonly string[], mode: Mode): Promise<
     const others = answers.filter((answer) => answer !== "backup");
     if (others.length > 0) throw new Error(`the primary is gone, but ${others[0]} answered`);
     const tookMs = Math.round(performance.now() - start);
+    await end(child);
     const engine = /"event":"relay.chosen".*?"engine":"(\w+)"/.exec(log.join("\n"))?.[1];
     // An executable without permission to call the C library would use the other engine unnoticed.
     if (mode === TCP && engine !== EXPECTED_ENGINE) {
       throw new Error(`the relay engine is ${engine}, not ${EXPECTED_ENGINE}`);
     }
-    await end(child);
     const how = engine === undefined ? "" : `, relay engine ${engine}`;
     return `${mode.name}: failed over, ${CLIENTS} clients were served in ${tookMs} ms${how}`;
   } catch (error) {
@@ -142,7 +142,10 @@ async function until(ask: () => Promise<string>, child: Child): Promise<void> {
     try {
       return void await ask();
     } catch (error) {
-      if (child.hasEnded) throw new Error("it ended by itself", { cause: error });
+      if (child.hasEnded) {
+        await child.ended; // and all that it has said was read
+        throw new Error("it ended by itself", { cause: error });
+      }
     }
     await pause(PAUSE_MS);
   }
