@@ -225,6 +225,7 @@ export class DescriptorListener implements Disposable {
   readonly #fd: number;
   readonly #path: string;
   #waits = 0;
+  #hasEnded = false;
   #isClosed = false;
 
   /**
@@ -269,6 +270,7 @@ export class DescriptorListener implements Disposable {
       const error = fd === -1 ? errno[0]! : 0;
       if (error === 0) return new DescriptorSocket(fd);
       if (error !== EAGAIN && error !== EINTR) return -error;
+      if (this.#hasEnded && error === EAGAIN) return -ENOTCONN;
       const leftMs = until - performance.now();
       if (leftMs <= 0) return -ETIMEDOUT;
       this.#waits++;
@@ -277,12 +279,19 @@ export class DescriptorListener implements Disposable {
     }
   }
 
+  /** Nobody can connect any more. `accept` returns those that have connected before, and then an error number. */
+  end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    libc().shutdown(this.#fd, SHUT_RDWR);
+  }
+
   /** Stops listening and removes the file. May be repeated. */
   close(): void {
     if (this.#isClosed) return;
+    this.end();
     this.#isClosed = true;
     removeSocketFile(this.#path);
-    libc().shutdown(this.#fd, SHUT_RDWR);
     if (this.#waits === 0) closeAndLeave(this.#fd);
   }
 

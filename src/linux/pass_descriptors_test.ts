@@ -49,6 +49,7 @@ async function startChild(...args: string[]) {
   assertEquals((await Deno.lstat(path)).mode! & 0o777, 0o600);
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", CHILD, path, ...args],
+    stdin: "piped",
     stdout: "piped",
   }).spawn();
   const output = new Response(child.stdout).text();
@@ -66,7 +67,7 @@ async function startChild(...args: string[]) {
       } catch {
         // It has ended.
       }
-      await Promise.all([child.status, output]);
+      await Promise.all([child.status, output, child.stdin.close().catch(() => {})]);
       await Deno.remove(folder, { recursive: true });
     },
   };
@@ -154,10 +155,43 @@ Deno.test({
     const { socket, child } = peer;
     assertEquals(socket.trySend(bytesOf("one")), 0);
     assertEquals(socket.trySend(bytesOf("two")), 0);
+    await child.stdin.close(); // both messages are there: it may read one of them
     const { signal } = await child.status;
     assertEquals(signal, "SIGKILL");
     assertEquals(textOf(await socket.receive(WAIT_MS)), "taken");
     assertEquals(await socket.receive(WAIT_MS), 0);
+  },
+});
+
+Deno.test({
+  name: "who has connected before the listening ended is accepted, and what it said is heard",
+  ...onLinux,
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const path = `${folder}/handover.sock`;
+    const listener = DescriptorListener.listen(path);
+    if (typeof listener === "number") throw new Error(`listen: ${listener}`);
+    const waiting = listener.accept(WAIT_MS);
+    listener.end();
+    assert(typeof await waiting === "number");
+    listener.close();
+
+    const other = DescriptorListener.listen(path);
+    if (typeof other === "number") throw new Error(`listen: ${other}`);
+    const peer = DescriptorSocket.connect(path);
+    if (typeof peer === "number") throw new Error(`connect: ${peer}`);
+    assertEquals(peer.trySend(bytesOf("the last words")), 0);
+    peer.close();
+    other.end();
+    assertEquals(typeof DescriptorSocket.connect(path), "number");
+    const socket = await other.accept(WAIT_MS);
+    if (typeof socket === "number") throw new Error(`accept: ${socket}`);
+    assertEquals(textOf(await socket.receive(WAIT_MS)), "the last words");
+    assertEquals(await socket.receive(WAIT_MS), 0);
+    socket.close();
+    assert(typeof await other.accept(WAIT_MS) === "number");
+    other.close();
+    await Deno.remove(folder, { recursive: true });
   },
 });
 

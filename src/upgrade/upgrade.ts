@@ -154,7 +154,8 @@ class Attempt {
   /** Waits for the new process to connect; others that do are turned away. */
   async #accept(): Promise<Channel> {
     const { pid, ended } = this.#program;
-    void ended.then(() => this.#upgradeSocket.close());
+    // A process that has ended may have connected before, and said why it ends.
+    void ended.then(() => this.#upgradeSocket.end());
     const until = performance.now() + this.#deadlines.hello;
     using libc = new ProcessLibc();
     for (;;) {

@@ -1,11 +1,14 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { isAlive } from "../../tests/harness/child.ts";
+import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
+import { DescriptorListener } from "../linux/pass_descriptors.ts";
 import { type Replaceable, upgrade, UPGRADE_DEADLINES, type UpgradeRun } from "./upgrade.ts";
 
 const PROGRAM = new URL("./testing/new_process.ts", import.meta.url).pathname;
 const ignore = Deno.build.os !== "linux";
-/** Long enough for a process to start on a busy machine. */
+/** The deadline of a step at which the new process hangs, and that of one that it passes. */
 const HANG_MS = 1_000;
+const PASSED_MS = 60_000;
 
 /** An old process that notes what it is asked, with a listening socket and a lock. */
 class Old implements Replaceable, AsyncDisposable {
@@ -137,6 +140,39 @@ for (const [step, told, asked] of TROUBLES) {
 
 for (
   const [step, told] of [
+    ["fail", /^--bind is wrong\n--hosts is missing$/],
+    ["say nonsense", /sent a message that this version does not know$/],
+    ["die at connected", /was ended by SIGKILL before it had taken over$/],
+  ] as const
+) {
+  Deno.test({
+    name:
+      `what a new process did before it ended counts, however late the old one sees it: ${step}`,
+    ignore,
+    async fn() {
+      await using old = await Old.make();
+      const { accept, end } = DescriptorListener.prototype;
+      const seen = Promise.withResolvers<void>();
+      using _real = {
+        [Symbol.dispose]: () => Object.assign(DescriptorListener.prototype, { end, accept }),
+      };
+      DescriptorListener.prototype.end = function () {
+        end.call(this);
+        seen.resolve();
+      };
+      DescriptorListener.prototype.accept = async function (timeoutMs) {
+        await withTestDeadline("the end of the new process", seen.promise);
+        return await accept.call(this, timeoutMs);
+      };
+      const done = await old.run(step);
+      assert("lines" in done);
+      assertMatch(done.lines.join("\n"), told);
+    },
+  });
+}
+
+for (
+  const [step, told] of [
     ["start", /did not say hello in 1s: is it a version of failover that can take over\?$/],
     ["connected", /^the new process \(\d+\) did not answer in time$/],
     ["hello", /^the new process \(\d+\) did not answer in time$/],
@@ -150,7 +186,11 @@ for (
       await using old = await Old.make();
       const key =
         ({ start: "hello", connected: "hello", hello: "ready", memory: "took" } as const)[step];
-      const deadlines = { ...UPGRADE_DEADLINES, [key]: HANG_MS };
+      // The time to say hello is asked for twice: until the process connects, and for its first message.
+      let left = step === "connected" ? 1 : 0;
+      const deadlines = Object.defineProperty({ ...UPGRADE_DEADLINES }, key, {
+        get: () => left-- > 0 ? PASSED_MS : HANG_MS,
+      });
       const done = await old.run(`hang at ${step}`, { deadlines });
       assert("lines" in done);
       assertMatch(done.lines.join("\n"), told);

@@ -24,7 +24,8 @@ if (what === "serve") {
   new net.Socket({ fd: session }).end("from the new process");
 } else if (what === "die") {
   say("taken");
-  // The second message is here, and stays unread.
+  // Ends when both messages have been sent. The second one is here then, and stays unread.
+  await new Response(Deno.stdin.readable).text();
   await socket.receive(WAIT_MS);
   Deno.kill(Deno.pid, "SIGKILL");
 } else {
