@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { unusedPort } from "../base/testing/ports.ts";
 import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { Libc } from "../linux/libc.ts";
 import { endpointOf, ipSockaddr } from "../linux/sockaddr.ts";
 import type { PassedListener, ReceivedPort } from "../net/handover.ts";
+import { untilRefused } from "../net/testing/refused.ts";
 import { Port } from "./port.ts";
 
 const ignore = Deno.build.os !== "linux";
@@ -29,7 +31,7 @@ Deno.test({
   ignore,
   async fn() {
     using libc = new Libc();
-    const other = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const other = Deno.listen({ hostname: "127.0.0.1", port: unusedPort() });
     const { clock, events, listeners, port } = portAt(libc, other.addr.port);
     port.open();
     await clock.advance(1_000);
@@ -44,6 +46,7 @@ Deno.test({
     await clock.advance(3_000);
     assertEquals(events.length, 2);
     other.close();
+    await untilRefused(other.addr.port);
     port.open();
     assertEquals([events.at(-1)!.type, listeners.length], ["port.opened", 1]);
     port.close(Promise.resolve());

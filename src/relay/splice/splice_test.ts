@@ -171,6 +171,7 @@ for (const workers of [1, 3]) {
         await readText(client, 1);
         return client;
       });
+      const startedAt = realClock.now();
       for (let served = 5; served <= 12; served++) {
         await fixture.counters(
           `${served} were let in`,
@@ -184,11 +185,11 @@ for (const workers of [1, 3]) {
         clients.splice(clients.indexOf(leaving), 1);
         leaving.close();
       }
-      await fixture.event("limit.reached");
-      assertEquals(fixture.all("limit.reached").map(({ limit, max }) => [limit, max]), [[
-        "connections",
-        5,
-      ]]);
+      const { limit, max } = await fixture.event("limit.reached");
+      assertEquals([limit, max], ["connections", 5]);
+      // It is reported once in 10 s.
+      const most = 1 + Math.floor((realClock.now() - startedAt) / 10_000);
+      assert(fixture.all("limit.reached").length <= most);
       clients.forEach(closeQuietly);
       await Promise.allSettled(echoed);
     },

@@ -125,6 +125,8 @@ function addressContract(name: string, make: MakeRelay): void {
     await using primary = new TestUpstream("a", sends("a"));
     await using fixture = await RelayFixture.start(make, { bind: { kind: "unix", path } });
     await fixture.relay.open(primary.upstream, 1);
+    // A program that another test starts at this moment still listens there until it begins.
+    await fixture.event("port.opened");
     using client = await fixture.connect();
     assertEquals(await readToEnd(client), "a");
     await fixture.relay.refuse();

@@ -18,6 +18,9 @@ import {
   writeAll,
 } from "./relay_fixture.ts";
 
+/** A limit is reported once in this time, in milliseconds. */
+const LIMIT_PAUSE_MS = 10_000;
+
 export function waitingContract(name: string, make: MakeRelay): void {
   namesContract(name, make);
   fullQueueContract(name, make);
@@ -91,6 +94,7 @@ export function waitingContract(name: string, make: MakeRelay): void {
     await using primary = new TestUpstream("a", echoes);
     await using fixture = await RelayFixture.start(make, { connectionsMax: 2 });
     await fixture.relay.open(primary.upstream, 1);
+    const startedAt = realClock.now();
     for (let round = 0; round < 5; round++) {
       const clients = [await fixture.connect(), await fixture.connect(), await fixture.connect()];
       for (const client of clients) {
@@ -102,7 +106,8 @@ export function waitingContract(name: string, make: MakeRelay): void {
     }
     // Counters are in shared memory, and an event comes as a message.
     await fixture.event("limit.reached");
-    assertEquals(fixture.all("limit.reached").length, 1);
+    const most = 1 + Math.floor((realClock.now() - startedAt) / LIMIT_PAUSE_MS);
+    assert(fixture.all("limit.reached").length <= most);
   });
 }
 
@@ -161,7 +166,7 @@ function namesContract(name: string, make: MakeRelay): void {
     const { port } = primary.upstream.address as Address & { kind: "tcp" };
     const answer = Promise.withResolvers<string[]>();
     const slow = new Resolver(realClock, () => answer.promise);
-    await using fixture = await RelayFixture.start(make, { connectTimeoutMs: 50 }, realClock, slow);
+    await using fixture = await RelayFixture.start(make, {}, realClock, slow);
     await fixture.relay.open({ ...upstream, address: { ...address, port } }, 1);
     using first = await fixture.connect();
     await fixture.counters("the first is accepted", (c) => c.accepted === 1);

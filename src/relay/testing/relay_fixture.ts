@@ -11,6 +11,7 @@ import type { Doubt } from "../../failover/ports.ts";
 import type { Upstream } from "../../failover/upstream.ts";
 import type { Resolver } from "../../net/resolve.ts";
 import type { Relay, RelayContext, RelayCounters, RelaySettings } from "../engine.ts";
+import { unusedPort } from "../../base/testing/ports.ts";
 import { untilRefused } from "../../net/testing/refused.ts";
 
 /** Makes the engine under test. */
@@ -21,9 +22,10 @@ export type MakeRelay = (
 
 export const SETTINGS: RelaySettings = {
   bind: { kind: "tcp", host: "127.0.0.1", port: 0 },
-  connectTimeoutMs: 3_000,
+  // Longer than this process is kept from a core on a busy machine.
+  connectTimeoutMs: 60_000,
   idleTimeoutMs: 0,
-  holdMs: 10_000,
+  holdMs: 60_000,
   heldMax: 1_000,
   connectionsMax: 10_000,
   workers: 1,
@@ -156,8 +158,9 @@ export class TestUpstream implements AsyncDisposable {
       this.#accepting = this.#accept(this.#listener);
       return;
     }
-    const listener = this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const { port } = listener.addr as Deno.NetAddr;
+    // While it is closed, nobody else gets this port.
+    const port = unusedPort();
+    const listener = this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
     this.upstream = { name, address: { kind: "tcp", host: "127.0.0.1", port }, rank: 0 };
     this.#accepting = this.#accept(listener);
   }
