@@ -1,6 +1,7 @@
 /** The harness itself: its upstreams, without a proxy. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { ask, connectTo } from "./client.ts";
+import { withSuppressed } from "./scenario.ts";
 import {
   blackHoleUpstream,
   refusingUpstream,
@@ -80,4 +81,20 @@ Deno.test("an upstream that half-closes first still receives the rest", async ()
   await conn.closeWrite();
   assertEquals(await ask(upstream.name, "tail"), "more");
   conn.close();
+});
+
+Deno.test("a failure that others followed while the test was ended is told before them", async () => {
+  const failing = (message: string) => ({
+    [Symbol.asyncDispose]: () => Promise.reject(new Error(message)),
+  });
+  const error = await assertRejects(async () => {
+    await using _later = failing("third");
+    await using _first = failing("second");
+    throw new Error("first");
+  });
+  const all = withSuppressed(error);
+  assertInstanceOf(all, AggregateError);
+  assertEquals(all.errors.map(({ message }) => message), ["first", "second", "third"]);
+  const alone = new Error("alone");
+  assertEquals(withSuppressed(alone), alone);
 });

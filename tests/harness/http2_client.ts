@@ -24,13 +24,13 @@ export async function http2Client(
   try {
     const { alpnProtocol } = await conn.handshake();
     if (alpnProtocol !== "h2") throw new Error(`not HTTP/2, but ${alpnProtocol}`);
+    const client = new FrameClient<Deno.Conn>(conn);
+    if (!isSilent) await client.send(opening());
+    return client;
   } catch (error) {
     conn.close();
     throw error;
   }
-  const client = new FrameClient<Deno.Conn>(conn);
-  if (!isSilent) await client.send(opening());
-  return client;
 }
 
 /** Sends `bytes` again and again until the connection has ended, at most `rounds` times; whether it has ended. */

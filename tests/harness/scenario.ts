@@ -37,9 +37,23 @@ async function noted(name: string, run: () => Promise<void>): Promise<void> {
   try {
     await run();
   } catch (error) {
-    noteFailure(name, error);
-    throw error;
+    const shown = withSuppressed(error);
+    noteFailure(name, shown);
+    throw shown;
   }
+}
+
+/**
+ * The same error; one that was followed by others, as what the test used was disposed of, with all of them in the order
+ * in which they came: `deno test` prints only that one was suppressed.
+ */
+export function withSuppressed(error: unknown): unknown {
+  const all = allOf(error);
+  return all.length === 1 ? error : new AggregateError(all, "failed, and then at its end, too");
+}
+
+function allOf(error: unknown): unknown[] {
+  return error instanceof SuppressedError ? [...allOf(error.suppressed), error.error] : [error];
 }
 
 /** Whether a program is in the PATH, or exists at its path. */

@@ -48,14 +48,17 @@ async function askTogether(client: Http2Client, count: number): Promise<Outcome>
   return { answered, notBegun, lost: open.size - notBegun };
 }
 
-/** Connects. A handshake may be ended for others when descriptors are short: then nothing was accepted yet. */
+/**
+ * Connects. A handshake, or a connection of which nothing has come yet, may be ended for others when descriptors are
+ * short: then nothing was accepted yet.
+ */
 async function connected(way: Http2Way, proxy: WebProxy): Promise<Http2Client> {
   for (let tries = 1;; tries++) {
     try {
       return await way.connect(proxy);
     } catch (error) {
       const isEnd = error instanceof Deno.errors.UnexpectedEof ||
-        error instanceof Deno.errors.ConnectionReset;
+        error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.BrokenPipe;
       if (!isEnd || tries === TRIES_MAX) throw error;
     }
   }
