@@ -108,6 +108,8 @@ export class Session {
         return await this.#round();
       } catch (error) {
         this.#isSure = false;
+        // The machine may have been suspended for longer than the lease, and another proxy may lead.
+        if (this.#leaseClock.isInDoubt) this.#endUntilRenewed();
         if (!(error instanceof EtcdError) || error.kind !== "leaseGone") throw error;
         this.leaseEnded();
         if (leases < LEASES_MAX) continue;
@@ -196,6 +198,12 @@ export class Session {
     this.#leaseClock.renewed(sent, ttlS * 1_000);
   }
 
+  /** The lease may have ended, and counts again when etcd has renewed it. */
+  #endUntilRenewed(): void {
+    this.#leaseClock.end();
+    this.#sentAt = -Infinity;
+  }
+
   async #tell(): Promise<void> {
     const { etcd, instance, seen } = this.#ports;
     const text = seenText(seen());
@@ -208,8 +216,9 @@ export class Session {
   async #read(): Promise<Stored> {
     const askedAt = this.#ports.clock.now();
     const stored = await this.#ask();
-    // Somebody has removed it.
-    if (!stored.seen.has(this.#ports.instance)) this.#told = undefined;
+    // Somebody has removed it, or what was told before has arrived late.
+    const own = stored.seen.get(this.#ports.instance);
+    if (own === undefined || seenText(own) !== this.#told) this.#told = undefined;
     this.#readAt = askedAt;
     return this.#stored = stored;
   }

@@ -220,3 +220,42 @@ Deno.test("Session: an answer whose call was sent before the machine was suspend
   cut.delete("p1");
   assert(await settle(p1.confirmLead()));
 });
+
+Deno.test("Session: a lease that is in doubt does not last if etcd cannot be asked", async () => {
+  const { member, settle, clock, cut } = fixture();
+  const p1 = member("p1");
+  await settle(p1.round());
+  const { lease } = p1;
+  const wall = clock.wall();
+  clock.wall = () => wall + 25_000;
+  cut.add("p1");
+  await assertRejects(() => settle(p1.round()), EtcdError);
+  assertEquals([p1.leads, p1.isMember], [false, false]);
+  cut.delete("p1");
+  await settle(p1.round());
+  assertEquals([p1.leads, p1.lease], [true, lease]);
+  // Without a doubt one call may fail.
+  cut.add("p1");
+  await clock.advance(2_500);
+  await assertRejects(() => settle(p1.round()), EtcdError);
+  assert(p1.leads);
+});
+
+Deno.test("Session: what it told before, and arrives late, is told anew", async () => {
+  const { clock, etcd, member, settle } = fixture();
+  let seen = SEEN;
+  const p1 = member("p1", () => seen);
+  await settle(p1.round());
+  const before = etcd.keys.get("seen/p1")!;
+  seen = { ...SEEN, up: [], down: ["a"] };
+  await settle(p1.round());
+  const direct = etcd.client(clock, { delay: () => 0 });
+  const { value, lease } = before;
+  await settle(direct.transact([], [{ put: "seen/p1", value, lease: lease! }]));
+  await settle(p1.round());
+  const { seen: stored } = await settle(p1.round());
+  assertEquals(stored.get("p1")?.down, ["a"]);
+  const { revision } = etcd;
+  await settle(p1.round());
+  assertEquals(etcd.revision, revision, "it is told once");
+});
