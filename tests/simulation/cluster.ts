@@ -16,6 +16,7 @@ import { PromotionRefused } from "../../src/health/server_probe.ts";
 import { Faults } from "./cluster_faults.ts";
 import { SimulatedProxy, type Surroundings } from "./cluster_proxy.ts";
 import { Rules } from "./cluster_rules.ts";
+import { StoreRules } from "./cluster_store_rules.ts";
 import { ClusterServers } from "./cluster_servers.ts";
 import { Unaware } from "./cluster_unaware.ts";
 
@@ -38,6 +39,7 @@ export class SimulatedCluster {
   readonly faults: Faults;
   readonly servers: ClusterServers;
   readonly #unaware: Unaware;
+  readonly #storeRules: StoreRules;
   readonly policy: Policy;
   readonly #dice: Dice;
   readonly #etcd: EtcdModel;
@@ -79,6 +81,8 @@ export class SimulatedCluster {
       stored: () => this.#etcd.instances(),
       breach: (what) => this.#break(what),
     });
+    const breach = (what: string) => this.#break(what);
+    this.#storeRules = new StoreRules({ proxies, breach });
     this.faults = new Faults({
       ...{ world, dice, etcd: this.#etcd, servers: this.servers, names, proxies },
       restart: (index) => this.#start(index),
@@ -86,6 +90,7 @@ export class SimulatedCluster {
       wentOn: (proxy) => this.rules.wentOn(proxy),
     });
     this.#etcd.onChange = (key, value, revision) => {
+      if (key === "leader") this.#storeRules.leads(value);
       if (key === "decision" && value !== undefined) this.#stored(value, revision);
     };
     for (let index = 0; index < count; index++) this.#start(index);
@@ -203,7 +208,10 @@ export class SimulatedCluster {
         rules.triggers(proxy, promotion, what);
         faults.at(what === "begin" ? "begun" : "ended", proxy, promotion.to);
       },
-      onOpen: (proxy, upstream) => faults.at("opened", proxy, upstream),
+      onOpen: (proxy, upstream) => {
+        this.#storeRules.opened(proxy, upstream);
+        faults.at("opened", proxy, upstream);
+      },
       onEvent: (proxy, event) => {
         if (event.type === "promotion.started") faults.at("deciding", proxy, event.to);
       },
@@ -215,6 +223,7 @@ export class SimulatedCluster {
   #stored(value: string, revision: number): void {
     const decision = JSON.parse(value);
     this.rules.decided(decision, revision);
+    this.#storeRules.decided(decision);
     const proxy = this.proxies.find(({ name }) => name === decision.by);
     const step = decision.phase === "done" ? "done" : "stored";
     if (proxy !== undefined) this.faults.at(step, proxy, decision.to);

@@ -28,8 +28,10 @@ export interface FaultsSettings {
 
 /** How long a message to etcd, or back, takes as a rule, in milliseconds. */
 const MESSAGE_MS = 5;
+/** The longest time until a message arrives that nobody waits for any more, in milliseconds. */
+const LATE_MAX_MS = 15_000;
 
-type What = "kill" | "stop" | "suspend" | "cut" | "server";
+type What = "kill" | "stop" | "suspend" | "cut" | "late" | "blind" | "server";
 
 export class Faults {
   /** What happened, for a person. */
@@ -55,7 +57,9 @@ export class Faults {
     const isLost = this.#isCut(`etcd ${way} *`) || this.#isCut(`etcd ${way} ${index}`) ||
       (this.#isCut(`half ${index}`) && dice.once(2));
     // What was sent may be sent again by the system, and arrive when nobody waits for it any more.
-    if (isLost) return way === "there" && dice.once(10) ? dice.fraction() * 6_000 : undefined;
+    if (isLost) return way === "there" && dice.once(10) ? dice.fraction() * LATE_MAX_MS : undefined;
+    // It arrives when its sender has tried it again.
+    if (way === "there" && this.#isCut(`late ${index}`)) return dice.fraction() * LATE_MAX_MS;
     return (this.#isCut(`slow ${index}`) ? 400 : MESSAGE_MS) * (0.5 + dice.fraction());
   }
 
@@ -69,7 +73,7 @@ export class Faults {
     if (this.#cut.size === 0) return !this.#settings.etcd.isLeaderless;
     const ways = ["etcd there *", `etcd there ${index}`, `etcd back ${index}`];
     return !this.#settings.etcd.isLeaderless &&
-      ![...ways, `half ${index}`, `slow ${index}`].some((way) => this.#isCut(way));
+      ![...ways, `half ${index}`, `slow ${index}`, `late ${index}`].some((way) => this.#isCut(way));
   }
 
   get isSplit(): boolean {
@@ -94,15 +98,16 @@ export class Faults {
     else if (roll < 0.2) this.#down(names, ms);
     else if (roll < 0.42) this.#etcdFault(index, ms);
     else if (roll < 0.52) {
-      const which = dice.once(3) ? names : [upstream];
-      this.#cutWays(`cannot reach ${which}`, which.map((name) => `${name} ${index}`), index, ms);
+      this.#cutUpstreams(dice.once(3) ? names : [upstream], index, ms);
     } else if (roll < 0.58) this.#halves(ms);
     else if (roll < 0.66) this.#stop(proxy, ms);
     else if (roll < 0.69) this.#disturb(proxy, ms);
     else if (roll < 0.75) this.#kill(index, ms);
     else if (roll < 0.8) this.#disturb(proxy, ms);
     else {
-      const what = dice.pick<What>(["kill", "kill", "stop", "stop", "suspend", "cut", "server"]);
+      const what = dice.pick<What>([
+        ...["kill", "kill", "stop", "stop", "suspend", "cut", "late", "blind", "server"] as const,
+      ]);
       this.#aim = { step: dice.pick(STEPS), what };
     }
   }
@@ -119,12 +124,13 @@ export class Faults {
     else if (what === "stop") this.#stop(proxy, ms);
     else if (what === "suspend") this.#disturb(proxy, ms);
     else if (what === "server") this.#down([upstream], ms);
-    else {this.#cutWays(
-        "cannot reach etcd",
-        [`etcd there ${index}`, `etcd back ${index}`],
-        index,
-        ms,
-      );}
+    else if (what === "blind") this.#cutUpstreams(this.#settings.names, index, ms);
+    else if (what === "late") {
+      this.#cutWays("finds etcd late", [`late ${index}`], index, ms / 5);
+    } else {
+      const ways = [`etcd there ${index}`, `etcd back ${index}`];
+      this.#cutWays("cannot reach etcd", ways, index, ms);
+    }
   }
 
   // ---- Kinds
@@ -156,6 +162,10 @@ export class Faults {
   #cutWays(what: string, ways: readonly string[], index: number, ms: number): void {
     this.note(`${this.#settings.proxies()[index]!.name} ${what} for ${Math.round(ms)} ms`);
     this.#cutAll(ways, ms);
+  }
+
+  #cutUpstreams(names: readonly string[], index: number, ms: number): void {
+    this.#cutWays(`cannot reach ${names}`, names.map((name) => `${name} ${index}`), index, ms);
   }
 
   #etcdFault(index: number, ms: number): void {

@@ -54,8 +54,10 @@ const CHECK_MS = 500;
 const CHECK_TIMEOUT_MS = 1_000;
 /** Pause between two writes of a client, in milliseconds. */
 const CLIENT_MS = 1_000;
-/** The longest run of triggers, in milliseconds. */
+/** The longest run of most triggers, in milliseconds. */
 const TRIGGERS_MAX_MS = 6_000;
+/** The longest run of one in eight, which can be longer than a lease, in milliseconds. */
+const LONG_TRIGGERS_MAX_MS = 16_000;
 /** How often the guard of a trigger hears of a later deadline, in milliseconds. */
 const GUARD_MS = 250;
 /** How long a program has to end after SIGTERM, in milliseconds. */
@@ -147,7 +149,7 @@ export class SimulatedProxy {
           this.controller.order(order, source, onOutcome);
         },
         runsTriggers: () => this.controller.runsTriggers,
-        busy: (upstream) => Promise.resolve(this.#moves(upstream, CLIENT_MS * 2) ? 1 : 0),
+        busy: (upstream) => Promise.resolve(this.moves(upstream) ? 1 : 0),
       },
       { clock: this.clock, publish },
     );
@@ -174,6 +176,11 @@ export class SimulatedProxy {
   }
 
   // ---- Clients
+
+  /** Whether clients have written to an upstream a moment ago. */
+  moves(upstream: string): boolean {
+    return this.#moves(upstream, CLIENT_MS * 2);
+  }
 
   #moves(upstream: string, withinMs: number): boolean {
     return this.#movedAt.get(upstream)! > this.clock.now() - withinMs;
@@ -307,7 +314,7 @@ export class SimulatedProxy {
       };
       const end = () => over({ how: "cancelled" });
       const kill = () => over({ how: "failed", reason: "killed" });
-      const durationMs = random() * TRIGGERS_MAX_MS;
+      const durationMs = random() * (random() < 0.125 ? LONG_TRIGGERS_MAX_MS : TRIGGERS_MAX_MS);
       let isGood = random() < 0.9;
       timers.push(machine.after(durationMs * random(), () => {
         if (!this.#around.act(this, promotion)) isGood = false;

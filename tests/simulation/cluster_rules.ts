@@ -170,8 +170,11 @@ export class Rules {
     if (from === undefined || last?.phase !== "done" || last.to !== from) return;
     this.#measure();
     const now = this.#settings.now();
-    if (this.#mostVotersReach(now)) {
+    const { reach, voters } = this.#votersOf(now);
+    if (reach.length * 2 > voters) {
       this.#break(`epoch ${epoch} leaves ${from}, which most proxies see up`);
+    } else if (reach.length * 2 === voters && reach.some((proxy) => proxy.moves(from))) {
+      this.#break(`epoch ${epoch} leaves ${from}, which half of the proxies see up, with clients`);
     }
   }
 
@@ -181,13 +184,21 @@ export class Rules {
     return reach.length * 2 > live.length;
   }
 
-  /** Whether a server is reached by most of those whose votes are stored: those of the dead count for a while. */
-  #mostVotersReach(now: number): boolean {
-    const voters = this.#settings.stored();
+  /**
+   * Which proxies reach the server that was decided, of those whose votes are stored: those of the dead count for a
+   * while.
+   */
+  #votersOf(now: number) {
+    const stored = this.#settings.stored();
     const reach = this.#settings.proxies().filter((proxy) =>
-      voters.has(proxy.name) && now - this.#well.get(proxy)!.wholeSince > FOLLOWS_MS
+      stored.has(proxy.name) && now - this.#well.get(proxy)!.wholeSince > FOLLOWS_MS
     );
-    return reach.length * 2 > voters.size;
+    return { reach, voters: stored.size };
+  }
+
+  #mostVotersReach(now: number): boolean {
+    const { reach, voters } = this.#votersOf(now);
+    return reach.length * 2 > voters;
   }
 
   // ---- Triggers
@@ -199,7 +210,9 @@ export class Rules {
       const run = this.runs.findLast((each) => each.proxy === proxy && each.epoch === epoch)!;
       run.endedAt = now;
       const resumedAt = this.#suspended.get(run);
-      if (resumedAt !== undefined && now - resumedAt > RESUMED_MS) {
+      // One whose lead has outlasted the suspension may go on.
+      const isOvertaken = this.runs.at(-1) !== run;
+      if (isOvertaken && resumedAt !== undefined && now - resumedAt > RESUMED_MS) {
         this.#break(
           `the triggers of ${epoch} went on for ${now - resumedAt} ms after a suspension`,
         );
