@@ -161,6 +161,24 @@ Deno.test("a stop waits one second for a thread that is still in its wait, and r
   assertEquals([await embedded.stop(), host.isEventfdOpen, host.clock.pending], [true, false, 0]);
 });
 
+Deno.test("the time in which the process stood still does not count among those for which a stop waits", async () => {
+  const host = new FakeHost();
+  host.isStarved = true;
+  const due: (() => void)[] = [];
+  host.clock.after = (_, callback) => {
+    due.push(callback);
+    return () => {};
+  };
+  const embedded = host.embeddedLoop();
+  await host.untilQuiet();
+  const stopping = embedded.stop();
+  // After a standstill all timers are due at once, before the return of the other thread is reported.
+  for (const callback of due.splice(0)) callback();
+  await new Promise((resolve) => setImmediate(resolve));
+  host.endWait();
+  assertEquals(await stopping, true);
+});
+
 Deno.test({
   name: "with every thread for blocking work taken, the loop continues",
   ignore: Deno.build.os !== "linux",
