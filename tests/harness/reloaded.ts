@@ -83,8 +83,11 @@ export class ReloadedProxy extends Proxy {
     this.#args = args;
   }
 
+  /** Writes the file at once: a reload that is under way reads the old one or the new one. */
   async write(text: string): Promise<void> {
-    await Deno.writeTextFile(this.#file, text);
+    const whole = `${this.#file}.${crypto.randomUUID()}`;
+    await Deno.writeTextFile(whole, text);
+    await Deno.rename(whole, this.#file);
   }
 
   async remove(): Promise<void> {

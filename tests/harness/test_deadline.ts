@@ -6,17 +6,21 @@
 /** Longer than anything takes in a scenario. */
 export const TEST_DEADLINE_MS = 30_000;
 
-/** Awaits `promise`; after `TEST_DEADLINE_MS` it rejects with `what` and the text of `more`. */
+/** For data of so many megabytes that a busy machine takes long to move them. */
+export const BULK_DEADLINE_MS = 4 * TEST_DEADLINE_MS;
+
+/** Awaits `promise`; after the deadline it rejects with `what` and the text of `more`. */
 export async function withTestDeadline<T>(
   what: string,
   promise: Promise<T>,
   more: () => string = () => "",
+  deadlineMs = TEST_DEADLINE_MS,
 ): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const tooLong = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`waited ${TEST_DEADLINE_MS / 1_000} s for ${what}\n${more()}`));
-    }, TEST_DEADLINE_MS);
+      reject(new Error(`waited ${deadlineMs / 1_000} s for ${what}\n${more()}`));
+    }, deadlineMs);
   });
   try {
     return await Promise.race([promise, tooLong]);

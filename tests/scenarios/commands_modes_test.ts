@@ -147,6 +147,7 @@ scenario(
       `relay: ${relay}
 json_logs: true
 check_interval: 200ms
+check_timeout: 20s
 services:
   one: { bind: "${one}", hosts: ${hosts} }
   two: { bind: "${two}", hosts: ${hosts} }

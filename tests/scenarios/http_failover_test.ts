@@ -9,7 +9,7 @@ import { Nginx, rawWebUpstream, WebUpstream } from "../harness/web_upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
 /** A frozen primary is given up after that; nothing else here depends on it. */
-const FROZEN = { "check-timeout": "1s" };
+const FROZEN = { "check-timeout": "3s", "fail-threshold": "2" };
 
 scenario("a request that waits for a frozen primary is answered by the backup", async (relay) => {
   await using primary = await WebUpstream.start("primary");

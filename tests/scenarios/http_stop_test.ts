@@ -64,6 +64,8 @@ async function askOverHttp2(url: string, caCert: string, count: SteadyCount): Pr
     } catch (error) {
       const reason = error instanceof Error ? String(error.cause ?? error) : String(error);
       if (/refused/i.test(reason)) return;
+      // A connection that ended before it was open: nothing was sent on it.
+      if (reason.includes("(Connect)")) continue;
       count.lost.push(reason);
     }
   }

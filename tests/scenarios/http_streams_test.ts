@@ -1,7 +1,7 @@
 /** HTTP mode with long exchanges: event streams, WebSockets, large bodies. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
-import { withTestDeadline } from "../harness/test_deadline.ts";
+import { BULK_DEADLINE_MS, withTestDeadline } from "../harness/test_deadline.ts";
 import { scenario } from "../harness/scenario.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import type { WebConnection } from "../harness/web_client.ts";
@@ -137,13 +137,13 @@ scenario(
     await connection.send({ target: `/download?bytes=${LARGE_BYTES}` });
     assertEquals((await connection.head()).headers.get("content-length"), String(LARGE_BYTES));
     // Until no byte moves any more: the rest is still in the upstream, not in the proxy.
-    let moved = -1;
-    for (let now = 0; now !== moved;) {
-      moved = now;
+    let sent = -1;
+    for (let now = 0; now !== sent;) {
+      sent = now;
       now = Number(await primary.ask("/downloaded"));
     }
-    assert(moved < LARGE_BYTES / 2, "the upstream was not slowed down");
-    const sum = await withTestDeadline("the download", connection.conn.receiveBulk(LARGE_BYTES));
+    assert(sent < LARGE_BYTES / 2, "the upstream was not slowed down");
+    const sum = await moved("the download", connection.conn.receiveBulk(LARGE_BYTES));
     assertEquals(sum, bulkSum(LARGE_BYTES));
     connection.close();
     await assertSlim(proxy, before);
@@ -157,11 +157,15 @@ scenario("300 MB up arrive whole in constant memory", async (relay) => {
   const connection = await proxy.open();
   const lines = [`Content-Length: ${LARGE_BYTES}`];
   await connection.send({ method: "PUT", target: "/upload", lines });
-  const sum = await withTestDeadline("the upload", connection.conn.sendBulk(LARGE_BYTES));
+  const sum = await moved("the upload", connection.conn.sendBulk(LARGE_BYTES));
   assertEquals((await connection.reply()).text, `${LARGE_BYTES} ${sum}`);
   connection.close();
   await assertSlim(proxy, before);
 });
+
+function moved(what: string, checksum: Promise<string>): Promise<string> {
+  return withTestDeadline(what, checksum, undefined, BULK_DEADLINE_MS);
+}
 
 /** The checksum of the bytes of `/download`. */
 function bulkSum(bytes: number): string {

@@ -8,6 +8,7 @@ import { Folder } from "../harness/folder.ts";
 import { lint, NO_PROMTOOL } from "../harness/promtool.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
+import { untilCounted } from "../harness/metrics.ts";
 import { untilTrue } from "../harness/test_deadline.ts";
 
 /** No check fails because the machine is busy. */
@@ -90,8 +91,10 @@ scenario("a scrape shows how long clients waited, and how long triggers took", a
 
   assertEquals(await Promise.all(asked), ["backup", "backup"]);
   await proxy.event("trigger.failed");
-  const after = await scrape();
-  assertEquals(valueOf(after, 'failover_hold_duration_seconds_count{service="tcp"}'), 2);
+  const after = await untilCounted(
+    scrape,
+    /^failover_hold_duration_seconds_count\{service="tcp"\} 2$/m,
+  );
   assert(valueOf(after, 'failover_hold_duration_seconds_sum{service="tcp"}')! > 0);
   const triggers = (result: string) =>
     valueOf(after, `failover_trigger_duration_seconds_count{service="tcp",result="${result}"}`);
@@ -157,6 +160,8 @@ scenario("a request that waited, and one whose client left, are counted as such"
   await proxy.event("clients.held");
   await primary.restart();
   assertEquals((await held).text, "primary");
-  const after = await scrape();
-  assert(valueOf(after, 'failover_hold_duration_seconds_count{service="http"}')! >= 1);
+  await untilCounted(
+    scrape,
+    /^failover_hold_duration_seconds_count\{service="http"\} [1-9]\d*$/m,
+  );
 });

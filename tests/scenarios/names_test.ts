@@ -78,6 +78,7 @@ named("many silent names keep neither clients nor triggers of others waiting", a
   const config = await folder.write(
     "config.yaml",
     `check_interval: 200ms
+check_timeout: 5s
 relay: ${relay}
 json_logs: true
 log_level: debug

@@ -18,6 +18,7 @@ scenario("a bug in one service ends its sessions, and it is started again", asyn
     "failover.yaml",
     `relay: ${relay}
 check_interval: 50ms
+check_timeout: 5s
 services:
   a: { bind: "${a}", hosts: ["${first.name}"] }
   b: { bind: "${b}", hosts: ["${second.name}"] }

@@ -3,6 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { Folder } from "../harness/folder.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
+import { checkThatTalks, NEEDS_FOR_TALKING } from "../harness/talking_check.ts";
 import {
   blackHoleUpstream,
   refusingUpstream,
@@ -13,8 +14,8 @@ import {
 /** Checks wait in vain for a black hole, but long enough for an upstream that is well, also on a busy machine. */
 const BLACK_HOLES = { "check-timeout": "2s", "hold": "1m", "hold-while": "down" };
 
-/** The same for a check program that starts a whole runtime. */
-const TALKS = { "check-script-timeout": "6s", "fail-threshold": "1", "hold-while": "down" };
+/** The same for a check program. */
+const STANDSTILLS = { "check-script-timeout": "3s", "fail-threshold": "2", "hold-while": "down" };
 
 scenario("clients get the backup when the primary is killed", async (relay) => {
   await using primary = await startUpstream({ says: "primary" });
@@ -62,14 +63,10 @@ scenario(
     await using folder = await Folder.make();
     await using primary = await startUpstream({ says: "primary" });
     await using backup = await startUpstream({ says: "backup" });
-    const program = new URL("../harness/ask_program.ts", import.meta.url).pathname;
-    const check = await folder.script(
-      "check.sh",
-      `exec '${Deno.execPath()}' run --quiet --allow-net '${program}' "$1"`,
-    );
+    const check = await checkThatTalks(folder);
     await using proxy = await startProxy({
       upstreams: [primary, backup],
-      flags: { ...relay, "check-host": check, "hold": "1m", ...TALKS },
+      flags: { ...relay, "check-host": check, "hold": "1m", ...STANDSTILLS },
     });
     assertEquals(await proxy.ask(), "primary");
 
@@ -78,6 +75,7 @@ scenario(
     await proxy.event("promotion.finished", { from: primary.name, to: backup.name });
     assertEquals(await proxy.ask(), "backup");
   },
+  NEEDS_FOR_TALKING,
 );
 
 scenario("clients get the backup when the primary becomes a black hole", async (relay) => {

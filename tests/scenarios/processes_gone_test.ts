@@ -11,6 +11,13 @@ import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const SHORT = new URL("../harness/short_of_processes_main.ts", import.meta.url).href;
 
+const QUICK = {
+  "log-level": "debug",
+  "check-interval": "200ms",
+  "check-timeout": "5s",
+  "max-backoff": "1s",
+};
+
 /** strace(1), which some containers forbid. */
 const TRACER = canTrace() ? [] : ["strace and the right to use it"];
 
@@ -36,7 +43,7 @@ async function shortOfProcesses(
   const bind = `127.0.0.1:${unusedPort()}`;
   const args = [
     ...["-b", bind, "-H", upstreams.map(({ name }) => name).join(","), "--json-logs"],
-    ...argsOf({ "log-level": "debug", "check-interval": "200ms", "max-backoff": "1s", ...flags }),
+    ...argsOf({ ...QUICK, ...flags }),
   ];
   const proxy = new Proxy(args, {}, bind, SHORT);
   await proxy.event("promotion.finished", { to: upstreams[0]!.name });

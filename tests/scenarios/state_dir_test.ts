@@ -7,6 +7,7 @@ import { Folder } from "../harness/folder.ts";
 import { runProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
+import { assertTroubleToldOnce } from "../harness/told_once.ts";
 import { startUpstream } from "../harness/upstream.ts";
 
 /** The incidents of the proxy, as soon as they fulfil a condition. */
@@ -103,7 +104,7 @@ scenario(
     await proxy.event("promotion.finished", { to: backup.name });
     assertEquals(await proxy.ask(), "backup");
     assertEquals(await proxy.stop(), 0);
-    assertEquals(proxy.events("state.failed").length, 1);
+    assertTroubleToldOnce(proxy);
   },
 );
 

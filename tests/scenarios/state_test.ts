@@ -4,6 +4,7 @@ import { Control } from "../harness/control.ts";
 import { Folder, waitForFile } from "../harness/folder.ts";
 import { type Proxy, runProxy, spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
+import { assertTroubleToldOnce } from "../harness/told_once.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
@@ -199,7 +200,7 @@ scenario(
     await Deno.remove(obstacle);
     await proxy.event("state.restored", { path: /tcp\.state\.json/ });
     await pair.knows(pair.second);
-    assertEquals(proxy.events("state.failed").length, 1);
+    assertTroubleToldOnce(proxy);
   },
 );
 

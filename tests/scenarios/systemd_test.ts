@@ -332,7 +332,7 @@ for (const relay of isLinux ? ENGINES : []) {
         };
         await using proxy = await startProxy({
           upstreams: [upstream],
-          flags: { ...QUIET, relay },
+          flags: { relay },
           env,
         });
         assertEquals(await manager.message(/^READY=1/), "READY=1");

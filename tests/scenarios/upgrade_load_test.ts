@@ -7,7 +7,7 @@ import { Postgres, POSTGRES_BIN } from "../harness/postgres.ts";
 import { type Flags, startProxy } from "../harness/proxy.ts";
 import { ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { askSteadily, SteadyCount } from "../harness/steady_clients.ts";
-import { withTestDeadline } from "../harness/test_deadline.ts";
+import { untilTrue, withTestDeadline } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { Upgradable } from "../harness/upgradable.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
@@ -103,7 +103,7 @@ async function database(relay: Flags) {
   );
   await pgbench(it.proxy.address, ["-i", "-q"]);
   const owned = stack.move();
-  return { it, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { it, server, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Runs upgrades one after another until pgbench has ended; there must be some. */
@@ -125,8 +125,11 @@ testWithPrograms(
   NEEDS,
   async () => {
     await using db = await database({ relay: "splice" });
-    const { it } = db;
-    const bench = pgbench(it.proxy.address, ["-c", "4", "-T", "5"]);
+    const { it, server } = db;
+    const bench = pgbench(it.proxy.address, ["-c", "4", "-T", "12"]);
+    const query = "select count(*) from pg_stat_activity where application_name = 'pgbench'";
+    const isAtWork = async () => Number(await server.sql(query)) >= 4;
+    await untilTrue("the sessions of pgbench", isAtWork, it.proxy.lastLines);
     const report = await upgradeDuring(it, bench);
     assertMatch(report, /number of failed transactions: 0 /);
     const passed = it.proxy.events("upgrade.finished").map(({ connections }) => connections);
