@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { OrderOutcome } from "../failover/orders.ts";
 import { ManualClock } from "../base/clock.ts";
 import { EtcdError } from "./etcd.ts";
-import type { Stored } from "./keys.ts";
+import { passedText, type Stored } from "./keys.ts";
 import { OrderPost } from "./order_post.ts";
 import { EtcdModel } from "./testing/etcd_model.ts";
 import { Members } from "./testing/membership.ts";
@@ -206,4 +206,42 @@ Deno.test("an order that cannot be taken since the lease is over is left to whoe
   lease.asked = 2;
   await post.look(stored);
   assertEquals(carriedOut, ["pause", "pause"]);
+});
+
+Deno.test("an order is taken only by the proxy that leads, and not if it was taken back or taken before", async () => {
+  const clock = new ManualClock(1_000);
+  const etcd = new EtcdModel(clock, () => 0.5);
+  const client = etcd.client(clock, { delay: () => 0 });
+  const settle = async <T>(call: Promise<T>): Promise<T> => {
+    await clock.advance(10);
+    return await call;
+  };
+  const { id: lease } = await settle(client.grant(60));
+  const carriedOut: string[] = [];
+  const post = new OrderPost({
+    ...{ etcd: client, clock, instance: "p1", lease: () => lease, isMember: () => true },
+    ...{ leads: () => true, leaseEnded: () => {} },
+    carryOut: ({ name }) => carriedOut.push(name),
+  });
+  const order = { name: "pause" } as const;
+  const put = (key: string, value: string) =>
+    settle(client.transact([], [{ put: key, value, lease }]));
+  /** The proxy has read the order, and tries to take it. */
+  const take = async (revision: number) => {
+    const stored: Stored = {
+      ...{ revision, leader: undefined, decision: undefined, decisionRevision: 0 },
+      ...{ orders: undefined, seen: new Map(), outcomes: new Map(), takers: new Map() },
+      passed: [{ id: "one", order, source: ANN, revision }],
+    };
+    await settle(post.look(stored));
+    return [carriedOut.length, etcd.keys.has("outcome/one")];
+  };
+  await put("leader", "p2");
+  const { revision } = await put("order/one", passedText(order, ANN));
+  assertEquals(await take(revision), [0, false]);
+  await put("leader", "p1");
+  assertEquals(await take(revision - 1), [0, false]);
+  assertEquals(await take(revision), [1, true]);
+  await settle(client.transact([], [{ remove: "outcome/one" }]));
+  assertEquals(await take(revision), [1, false]);
 });

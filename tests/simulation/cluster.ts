@@ -133,6 +133,7 @@ export class SimulatedCluster {
       await this.world.advance(Math.min(left, STEP_MS));
       this.rules.look();
       this.#unaware.look();
+      this.#storeRules.look();
       if (this.#breach !== undefined) throw this.#breach;
     }
   }
@@ -199,7 +200,10 @@ export class SimulatedCluster {
       },
       write: (proxy, upstream) => {
         if (faults.isCutFrom(index, upstream)) return false;
-        if (servers.answers(upstream)) rules.answered(proxy, upstream);
+        if (servers.answers(upstream)) {
+          rules.answered(proxy, upstream);
+          this.#storeRules.writes(proxy, upstream);
+        }
         return servers.write(upstream, !this.#unaware.isUnaware(proxy, upstream));
       },
       promote: (proxy, { to }) => this.#promote(index, proxy, to),
@@ -214,6 +218,10 @@ export class SimulatedCluster {
       },
       onEvent: (proxy, event) => {
         if (event.type === "promotion.started") faults.at("deciding", proxy, event.to);
+      },
+      onDecide: (proxy, promotion) => this.#storeRules.decides(proxy, promotion),
+      learned: (proxy, upstream, result) => {
+        this.#storeRules.learned(proxy, upstream, result);
       },
       onOrder: (_proxy, _order, { by }) => rules.executes(by),
     };

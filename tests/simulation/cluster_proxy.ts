@@ -43,6 +43,10 @@ export interface Surroundings {
   /** What a program changes at a server; false if it fails. */
   act(proxy: SimulatedProxy, promotion: Promotion): boolean;
   onTriggers(proxy: SimulatedProxy, promotion: Promotion, what: "begin" | "end"): void;
+  /** It has decided for a promotion, which it stores before its triggers begin. */
+  onDecide(proxy: SimulatedProxy, promotion: Promotion): void;
+  /** The answer of a check has arrived that counts. */
+  learned(proxy: SimulatedProxy, upstream: string, result: ProbeResult): void;
   onOpen(proxy: SimulatedProxy, upstream: string): void;
   onEvent(proxy: SimulatedProxy, event: Event): void;
   onOrder(proxy: SimulatedProxy, order: OperatorOrder, source: OrderSource): void;
@@ -110,6 +114,11 @@ export class SimulatedProxy {
       triggers: this.#triggers(publish),
       coordinator: port,
       onState: () => this.coordinator.changed(),
+      onStep: ({ step: { effects } }) => {
+        for (const effect of effects) {
+          if (effect.do === "runTriggers") around.onDecide(this, effect.promotion);
+        }
+      },
     });
     this.controller.finished.catch((error) => {
       throw error;
@@ -167,6 +176,7 @@ export class SimulatedProxy {
         // As `health/standstill.ts` has it.
         const stood = answer.evidence === "silent" && tookMs > CHECK_TIMEOUT_MS * 2;
         const result = { ...answer, tookMs, ...stood ? { evidence: "no_verdict" as const } : {} };
+        if (stage === this.controller.state.stage) this.#around.learned(this, upstream, result);
         this.controller.post({ type: "probed", upstream, result, stage });
         if (!isRepeated) return;
         const pauseMs = CHECK_MS * (0.9 + random() * 0.2);

@@ -3,6 +3,7 @@
  * them. The conditions of a transaction make most of it true; each rule here is broken if one of them is missing.
  */
 import type { Decision } from "../../src/failover/cluster.ts";
+import type { ProbeResult, Promotion } from "../../src/failover/ports.ts";
 import type { SimulatedProxy } from "./cluster_proxy.ts";
 
 /** What the rules look at. */
@@ -17,6 +18,10 @@ export class StoreRules {
   #last: Decision | undefined;
   /** By proxy: the decision that it has stored last. */
   readonly #own = new Map<string, Decision>();
+  /** By proxy and epoch of its promotion: the newest decision of another proxy that it knew when it began that. */
+  readonly #knew = new Map<string, number>();
+  /** By proxy that is cut off: the server of the decision that it knows, which it has seen as a standby. */
+  readonly #outdated = new Map<SimulatedProxy, string>();
 
   constructor(settings: StoreRulesSettings) {
     this.#settings = settings;
@@ -29,6 +34,13 @@ export class StoreRules {
     if (before !== undefined && instance !== undefined && before !== instance) {
       this.#settings.breach(`${instance} takes the lead, which ${before} has not given up`);
     }
+  }
+
+  /** A proxy has decided for a promotion, which it stores as soon as it can. */
+  decides({ name, controller: { state } }: SimulatedProxy, { epoch }: Promotion): void {
+    const key = `${name} ${epoch}`;
+    // Triggers that failed are repeated.
+    if (!this.#knew.has(key)) this.#knew.set(key, state.cluster?.decision?.epoch ?? 0);
   }
 
   /** A decision was stored: by the proxy that leads, and over the one that it knew. */
@@ -44,6 +56,10 @@ export class StoreRules {
     const isKnown = last === undefined || last.by === by || proxy === undefined ||
       (known?.epoch === last.epoch && known.phase === last.phase);
     if (!isKnown) breach(`${by} stores epoch ${epoch}, and has not read ${last.epoch}`);
+    const knew = this.#knew.get(`${by} ${epoch}`);
+    if (last !== undefined && last.by !== by && knew !== undefined && knew < last.epoch) {
+      breach(`${by} stores epoch ${epoch}, which it has decided before it knew ${last.epoch}`);
+    }
     this.#last = decision;
     this.#own.set(by, decision);
   }
@@ -61,5 +77,26 @@ export class StoreRules {
     this.#settings.breach(
       `${name} lets clients in to ${upstream}, and epoch ${epoch} is for ${to}`,
     );
+  }
+
+  /** A check of a proxy is answered. */
+  learned(proxy: SimulatedProxy, upstream: string, { server }: ProbeResult): void {
+    const { role, decision } = proxy.controller.state.cluster ?? {};
+    const isDecided = decision?.phase === "done" && decision.to === upstream;
+    const isStandby = server?.role === "standby" && server.phase === "running";
+    if (role === "cutOff" && isDecided && isStandby) this.#outdated.set(proxy, upstream);
+  }
+
+  /** A client of a proxy writes: not to a server that this proxy has seen as a standby since it was cut off. */
+  writes(proxy: SimulatedProxy, upstream: string): void {
+    if (this.#outdated.get(proxy) !== upstream) return;
+    this.#settings.breach(`a client of ${proxy.name} is at ${upstream}, which was a standby since`);
+  }
+
+  /** To be called again and again. */
+  look(): void {
+    for (const proxy of this.#outdated.keys()) {
+      if (proxy.controller.state.cluster?.role !== "cutOff") this.#outdated.delete(proxy);
+    }
   }
 }
