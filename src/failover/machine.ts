@@ -82,6 +82,7 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
 
 /** The upstream that served before a restart counts as up until its checks bring it down. */
 function begin(context: StepContext): void {
+  if (context.state.cluster === undefined) context.set({ outdated: undefined });
   if (beginWithOthers(context) || continueAtOnce(context)) return;
   const name = rememberedName(context.state.remembered);
   if (name !== undefined) {

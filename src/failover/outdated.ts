@@ -9,7 +9,7 @@ import { isDown } from "./health.ts";
 import { rememberedName, unfinishedOf } from "./memory.ts";
 import type { ProbeResult } from "./ports.ts";
 import { lose } from "./rounds.ts";
-import { activeOf, type State } from "./state.ts";
+import { activeOf, hasBegun, type State } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -25,13 +25,19 @@ export function leaveOutdated(
   const { state, policy: { roles } } = context;
   // A server that somebody else promotes is right as soon as it is the primary.
   if (roles === undefined || roles.promotedBy === "others" || overtaken === true) return false;
-  if (state.cluster?.role !== "cutOff" || state.outdated === name) return false;
+  if (!mayBeOutdated(state) || state.outdated === name) return false;
   const isStandby = server?.role === "standby" && server.phase === "running";
   if (!isStandby || decidedOf(state) !== name) return false;
   context.set({ outdated: name });
+  if (!hasBegun(state)) return false;
   const reason = `${name} was decided, and is a standby now: another one was decided since`;
   if (activeOf(state)?.upstream.name === name) lose(context, reason);
   return drainOutdated(context, name, reason);
+}
+
+/** Whether others may have decided meanwhile. Before the service begins, nobody knows yet whether it has any. */
+function mayBeOutdated(state: State): boolean {
+  return hasBegun(state) ? state.cluster?.role === "cutOff" : state.cluster === undefined;
 }
 
 /** The upstream that is decided and whose promotion has ended, as far as this proxy knows or remembers. */

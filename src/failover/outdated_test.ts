@@ -79,6 +79,27 @@ Deno.test("a proxy that starts without the coordinator does not trust what it re
   assertEquals(started().result("a", answeredAs("primary")).active, "a");
 });
 
+Deno.test("what is seen while a proxy that starts still waits for the coordinator counts", () => {
+  const memory = memoryOf(cutOff().state);
+  const seen = (): Machine => {
+    const machine = new Machine(ROLES);
+    machine.state = initialState([a, b], 0, memory);
+    machine.result("a", answeredAs("standby"));
+    assertEquals(machine.done, []);
+    return machine.result("a", answeredAs("primary")).result("b", answeredAs("standby"));
+  };
+  const isCutOff = seen().view({ role: "cutOff" }).take({ type: "begun" });
+  isCutOff.result("b", answeredAs("standby")).result("a", answeredAs("primary"));
+  assertEquals(isCutOff.active, undefined);
+  isCutOff.view({ ...FOLLOWS, decision: decision() }).result("a", answeredAs("primary"));
+  assertEquals(isCutOff.active, "a");
+  const follows = seen().view({ ...FOLLOWS, decision: decision() }).take({ type: "begun" });
+  assertEquals(follows.result("a", answeredAs("primary")).active, "a");
+  // A proxy without others decides itself.
+  const alone = seen().take({ type: "begun" });
+  assertEquals(alone.result("a", answeredAs("primary")).active, "a");
+});
+
 Deno.test("a server that somebody else promotes is served although it was a standby", () => {
   const machine = cutOff({ ...ROLES, roles: { maxLag: undefined, promotedBy: "others" } });
   machine.result("a", answeredAs("standby")).result("b", answeredAs("primary"));

@@ -86,6 +86,7 @@ export function continueAtOnce(context: StepContext): boolean {
   const standing = remembered?.standing;
   const active = upstreams.find(({ name }) => name === standing?.active);
   if (standing === undefined || active === undefined) return false;
+  if (context.state.outdated === active.name) return false;
   for (const { name } of upstreams) {
     const known = standing.verdicts.get(name);
     if (known !== undefined) {
