@@ -127,13 +127,14 @@ redisTest("a server in protected mode is alive, and says what is missing", async
 
 redisTest("a server that loads its data is starting", async ({ path }) => {
   await using server = await Redis.make(path, ["--enable-debug-command", "yes"]);
-  // Slow to load: it waits this long, in microseconds, before each key, which takes 50 seconds together.
-  await server.command("debug", "populate", "1000");
+  // Slow to load: it waits so many microseconds before each key, which takes 50 seconds together. Every 50 keys it
+  // looks who asks.
+  await server.command("debug", "populate", "10000");
   await server.command("save");
   await server.kill();
   await using slow = await Redis.unready(path, [
     "--key-load-delay",
-    "50000",
+    "5000",
     "--loading-process-events-interval-bytes",
     "1024",
   ]);
