@@ -7,10 +7,10 @@ import { TlsServerContext } from "../linux/tls_server.ts";
 import { fakePair } from "./testing/fake_conn.ts";
 import { TlsContexts, tlsPeer } from "./tls_contexts.ts";
 import { opensslDialer, TlsOverConn } from "./tls_over_conn.ts";
-import { realClock } from "../base/clock.ts";
+import { ManualClock, realClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 
-const OPTIONS = { hostname: "up.test", port: 443, clock: realClock, connectMs: 10_000 };
+const OPTIONS = { hostname: "up.test", port: 443, clock: realClock, connectMs: 60_000 };
 
 /** A client and a server whose bytes pass through pipes of this size. */
 async function withPair(
@@ -100,15 +100,18 @@ opensslTest(
       "TLS handshake failed: unable to get local issuer certificate",
     );
     using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const clock = new ManualClock();
     const tls = { caCerts: [authority.cert] };
-    const late = { ...options, port: silent.addr.port, connectMs: 50, tls };
-    assertEquals(
-      await failure(opensslDialer(late, contexts)()),
-      "no answer to connect: in the TLS handshake",
-    );
+    const plain = { ...options, port: silent.addr.port, clock };
+    const late = failure(opensslDialer({ ...plain, tls }, contexts)());
+    using accepted = await silent.accept();
+    const hello = new Uint8Array(1);
+    assertEquals([await accepted.read(hello), hello[0]], [1, 22]);
+    await clock.advance(OPTIONS.connectMs);
+    assertEquals(await late, "no answer to connect: in the TLS handshake");
     // A plain dial stays one.
-    const { tls: _, ...plain } = late;
     (await opensslDialer(plain, contexts)()).close();
+    assertEquals(clock.pending, 0);
     contexts.close();
   },
 );

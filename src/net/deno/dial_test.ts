@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import type { Address } from "../../base/address.ts";
 import { type Clock, ManualClock, realClock } from "../../base/clock.ts";
+import { unusedPort } from "../../base/testing/ports.ts";
 import { dial } from "./dial.ts";
 import { Fault, FAULTS } from "../../base/fault.ts";
 import { blackHoleUpstream } from "../../../tests/harness/upstream.ts";
@@ -10,12 +11,12 @@ import { untilRefused } from "../testing/refused.ts";
 const never = new AbortController().signal;
 
 function listen(): { listener: Deno.Listener & Disposable; address: Address } {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: unusedPort() });
   return { listener, address: { kind: "tcp", host: "127.0.0.1", port: listener.addr.port } };
 }
 
 async function faultOf(address: Address): Promise<Fault> {
-  const fault = await dial(address, { clock: realClock, timeoutMs: 10_000, signal: never });
+  const fault = await dial(address, { clock: realClock, timeoutMs: 60_000, signal: never });
   assertInstanceOf(fault, Fault);
   return fault;
 }
@@ -125,7 +126,7 @@ Deno.test("a dial goes on to the next address, and begins with the one that answ
   using _ = listener;
   assert(address.kind === "tcp");
   const resolver = resolving(realClock, "127.0.0.2", "127.0.0.3", "127.0.0.1");
-  const limits = { clock: realClock, timeoutMs: 10_000, signal: never, resolver };
+  const limits = { clock: realClock, timeoutMs: 60_000, signal: never, resolver };
   const conn = await dial({ ...address, host: "db" }, limits);
   assert(conn !== undefined && !(conn instanceof Fault));
   assertEquals((conn.remoteAddr as Deno.NetAddr).hostname, "127.0.0.1");
@@ -135,7 +136,7 @@ Deno.test("a dial goes on to the next address, and begins with the one that answ
 
 Deno.test("a dial whose every address refuses is refused", async () => {
   const resolver = resolving(realClock, "127.0.0.1", "127.0.0.2");
-  const limits = { clock: realClock, timeoutMs: 10_000, signal: never, resolver };
+  const limits = { clock: realClock, timeoutMs: 60_000, signal: never, resolver };
   const fault = await dial({ kind: "tcp", host: "db", port: 1 }, limits);
   assertInstanceOf(fault, Fault);
   assertEquals(fault.fault, "connectRefused");
@@ -149,7 +150,7 @@ Deno.test("a dial tries the next address in parallel with one that does not answ
   const resolver = resolving(clock, "127.0.0.1", "127.0.0.5");
   const dialling = dial({ kind: "tcp", host: "db", port }, {
     clock,
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
     signal: never,
     resolver,
   });

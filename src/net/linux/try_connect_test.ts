@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import type { Address } from "../../base/address.ts";
 import { ManualClock, realClock } from "../../base/clock.ts";
+import { unusedPort } from "../../base/testing/ports.ts";
 import { Fault } from "../../base/fault.ts";
 import { EMFILE } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
@@ -34,7 +35,7 @@ Deno.test({
   async fn() {
     using libc = new CountingLibc();
     const clock = new ManualClock();
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: unusedPort() });
     const { port } = listener.addr;
     const tryConnect = linuxTryConnect(libc, clock);
     const limits = { clock, timeoutMs: 1_000, signal: never };
