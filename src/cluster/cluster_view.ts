@@ -9,13 +9,13 @@ export function viewOf(
   instance: string,
   traffic: Traffic,
 ): ClusterView {
-  if (stored === undefined) return { ...CUT_OFF, role, traffic };
+  if (stored === undefined) return { ...CUT_OFF, instance, role, traffic };
   const { leader, decision, decisionRevision: fence, seen, orders } = stored;
   // A proxy that is cut off does not know whether the others live.
   const live = role === "cutOff" ? [] : [...seen].filter(([name]) => name !== instance);
   const votes = live.map(([name, { up, down, traffic }]) => [name, { up, down, traffic }] as const);
   const others = new Map(votes);
-  return { role, leader: leader?.instance, decision, fence, others, traffic, orders };
+  return { instance, role, leader: leader?.instance, decision, fence, others, traffic, orders };
 }
 
 /** Text that is the same for views that say the same. */

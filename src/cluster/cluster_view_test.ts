@@ -25,6 +25,8 @@ const STORED = storedOf({
 Deno.test("viewOf() has the votes of the others, and none for a proxy that is cut off", () => {
   const view = viewOf(STORED, "follows", "p2", "fails");
   assertEquals([view.role, view.leader, view.traffic], ["follows", "p1", "fails"]);
+  const names = [view, viewOf(undefined, "cutOff", "p2", "none")].map(({ instance }) => instance);
+  assertEquals(names, ["p2", "p2"]);
   assertEquals([...view.others], [["p1", { up: ["a"], down: [], traffic: "flows" }]]);
   assertEquals(view.orders?.pinned, "a");
   assertEquals([view.decision, view.fence], [DECISION, 2]);

@@ -88,6 +88,12 @@ Deno.test("a decision is stored once, with a fence that grows, and only by the p
   assertEquals(await members.settle(p1.coordinator.decide(promotion(1))), first, "a repetition");
   assertEquals(await members.settle(p1.coordinator.conclude(promotion(1))), undefined);
   assertEquals(JSON.parse(members.etcd.keys.get("decision")!.value).phase, "done");
+  await members.pass(100);
+  for (const [{ inputs }, isOwn] of [[p1, true], [p2, false]] as const) {
+    const last = inputs.findLast((input) => input.type === "coordinated");
+    if (last?.type !== "coordinated") throw new Error("no view");
+    assertEquals(last.view.decision?.by === last.view.instance, isOwn);
+  }
   const second = await members.settle(p1.coordinator.decide(promotion(2)));
   assert("fence" in second && second.fence! > first.fence);
   const theirs = await members.settle(p2.coordinator.decide(promotion(3)));

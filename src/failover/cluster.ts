@@ -43,6 +43,8 @@ export interface Vote {
 
 /** What the machine knows of the cluster. It is replaced as a whole. */
 export interface ClusterView {
+  /** The name of this proxy in the cluster, as `Decision.by` has it; empty before the store has answered. */
+  readonly instance: string;
   readonly role: "leads" | "follows" | "cutOff";
   /** The proxy that leads; undefined if none does, or that is not known. */
   readonly leader: string | undefined;
@@ -91,6 +93,7 @@ export interface ClusterReport {
 
 /** The view before the store has answered for the first time. */
 export const CUT_OFF: ClusterView = {
+  instance: "",
   role: "cutOff",
   leader: undefined,
   decision: undefined,

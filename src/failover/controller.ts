@@ -317,8 +317,9 @@ export class Controller implements AsyncDisposable {
    */
   #overtaken(known: number): string | undefined {
     const { fence, cluster } = this.#state;
-    const { epoch, by = this.#policy.instance } = cluster?.decision ?? {};
-    if (fence <= known || by === this.#policy.instance) return undefined;
+    const { decision, instance } = cluster ?? {};
+    if (fence <= known || decision === undefined || decision.by === instance) return undefined;
+    const { epoch, by } = decision;
     return `epoch ${epoch} was decided by ${by}`;
   }
 

@@ -3,7 +3,7 @@ import { ManualClock } from "../base/clock.ts";
 import { CUT_OFF, type Decision } from "./cluster.ts";
 import { Controller } from "./controller.ts";
 import type { Coordinator, DataPlane, ProbeResult, Promotion, TriggerOutcome } from "./ports.ts";
-import { decision } from "./testing/cluster_machine.ts";
+import { decision, SELF } from "./testing/cluster_machine.ts";
 import { POLICY } from "./testing/policy.ts";
 import { upstreamsOf } from "./testing/results.ts";
 
@@ -230,7 +230,8 @@ Deno.test("a suspended controller decides nothing and takes no order, and goes o
   assertEquals(controller.suspend(), "it is stopping");
 });
 
-Deno.test("what was decided in an earlier lead is not stored over the decision of another proxy", async () => {
+/** A leader in epoch 3, whose promotion waits until the end of the one before it is stored. */
+async function waitingLeader() {
   const stored: string[] = [];
   const gate = Promise.withResolvers<string | undefined>();
   let isSlow = false;
@@ -248,7 +249,10 @@ Deno.test("what was decided in an earlier lead is not stored over the decision o
     passOn: () => false,
   });
   const view = (role: "leads" | "cutOff", of: Decision | undefined, fence = 0) =>
-    controller.post({ type: "coordinated", view: { ...CUT_OFF, role, decision: of, fence } });
+    controller.post({
+      type: "coordinated",
+      view: { ...CUT_OFF, instance: SELF, role, decision: of, fence },
+    });
   view("leads", undefined);
   controller.post({ type: "begun" });
   probed("a", YES);
@@ -257,7 +261,7 @@ Deno.test("what was decided in an earlier lead is not stored over the decision o
   await clock.advance(0);
   assertEquals(stored, ["promoting a 1", "done a 1"]);
   // The end of the next promotion is not stored yet, and the one that follows it waits for that.
-  const { instance: by } = POLICY;
+  const by = SELF;
   view("leads", decision({ epoch: 1, to: "a", by }), 2);
   isSlow = true;
   probed("a", NO);
@@ -269,12 +273,27 @@ Deno.test("what was decided in an earlier lead is not stored over the decision o
   probed("a", YES);
   await clock.advance(0);
   assertEquals(controller.state.epoch, 3);
-  // Meanwhile another proxy has led, and this one leads again.
   const mine = decision({ epoch: 2, to: "b", from: "a", phase: "promoting", by });
+  return { controller, clock, view, stored, gate, mine };
+}
+
+Deno.test("what was decided in an earlier lead is not stored over the decision of another proxy", async () => {
+  const { controller, clock, view, stored, gate, mine } = await waitingLeader();
+  // Meanwhile another proxy has led, and this one leads again.
   view("cutOff", mine, 3);
   view("leads", decision({ epoch: 3, to: "b", from: "a" }), 5);
   gate.resolve("epoch 3 was decided by p1");
   await clock.advance(0);
   assertEquals(stored, ["promoting a 1", "done a 1", "promoting b 2"]);
+  await controller[Symbol.asyncDispose]();
+});
+
+Deno.test("what waits to be stored is not held up by an earlier decision of the same proxy, which is read late", async () => {
+  const { controller, clock, view, stored, gate, mine } = await waitingLeader();
+  view("leads", mine, 3);
+  gate.resolve(undefined);
+  await clock.advance(0);
+  const [before, after] = [["promoting a 1", "done a 1"], ["promoting b 2", "done b 2"]];
+  assertEquals(stored, [...before, ...after, "promoting a 3"]);
   await controller[Symbol.asyncDispose]();
 });

@@ -19,10 +19,10 @@ export function endedWithLead(): TriggerProgress {
  * all proxies open when it is. To repeat it would be wrong, since it could be given up after clients were let through.
  */
 export function hasEnded(
-  { state: { phase, lastServed }, policy }: StepContext,
+  { state: { phase, lastServed, cluster }, policy }: StepContext,
   { epoch, by }: Pick<Decision, "epoch" | "by">,
 ): boolean {
-  if (by !== policy.instance || lastServed?.promotion?.epoch !== epoch) return false;
+  if (by !== cluster?.instance || lastServed?.promotion?.epoch !== epoch) return false;
   // Its upstream was lost since. Triggers beside the traffic may have been under way then.
   if (phase.name !== "serving") return policy.triggers === "before";
   const { triggers } = phase;

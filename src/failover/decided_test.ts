@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Decision } from "./cluster.ts";
-import { ANN, decision, follower, Machine } from "./testing/cluster_machine.ts";
+import { ANN, decision, follower, Machine, SELF } from "./testing/cluster_machine.ts";
 import { POLICY } from "./testing/policy.ts";
 import { answeredAs, SILENT } from "./testing/results.ts";
 
@@ -13,8 +13,7 @@ function ended(): { machine: Machine; unfinished: Decision } {
   machine.take({ type: "triggersEnded", epoch: 1, outcome: { how: "ran" } });
   machine.take({ type: "ordered", id: 1, order: { name: "switchover", to: "b" }, ...ANN });
   machine.take({ type: "quieted", epoch: 2 });
-  const { instance: by } = POLICY;
-  const unfinished = decision({ epoch: 2, to: "b", from: "a", phase: "promoting", by });
+  const unfinished = decision({ epoch: 2, to: "b", from: "a", phase: "promoting", by: SELF });
   machine.view({ role: "leads", decision: unfinished });
   machine.take({ type: "triggersEnded", epoch: 2, outcome: { how: "ran" } });
   machine.result("b", answeredAs("primary"));

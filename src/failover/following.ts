@@ -248,11 +248,12 @@ export function decideAfterPause(context: StepContext): void {
  * after that, when this proxy led again. Nobody else goes on with it.
  */
 export function takeUpOwn(context: StepContext): void {
-  const { phase, state, policy } = context;
+  const { phase, state } = context;
   const { promotion } = state.lastServed ?? {};
   if (phase.name !== "serving" || promotion === undefined) return;
   if (state.cluster === undefined || !mayDecide(state)) return;
-  takeUp(context, { to: phase.active.name, from: promotion.from, by: policy.instance });
+  const { instance: by } = state.cluster;
+  takeUp(context, { to: phase.active.name, from: promotion.from, by });
 }
 
 /** Somebody has removed the decision from the store: the one in force is stored again. */

@@ -105,7 +105,7 @@ export class SimulatedProxy {
       passOn: (...order) => this.coordinator.passOn(...order),
     };
     const publish = (event: Event) => around.onEvent(this, event);
-    this.controller = new Controller(upstreams, { ...policy, instance: name }, {
+    this.controller = new Controller(upstreams, { ...policy, instance: `run-${name}` }, {
       clock: this.clock,
       ...memory === undefined ? {} : { memory },
       publish,

@@ -8,6 +8,9 @@ import { POLICY } from "./policy.ts";
 import { PASSED, REFUSED } from "./results.ts";
 import { a, b } from "./states.ts";
 
+/** The name of the machine's own proxy in the cluster, which is not the prefix of its promotions. */
+export const SELF = "self";
+
 /** A machine with its last effects. */
 export class Machine {
   state: State = initialState([a, b], 0);
@@ -23,7 +26,7 @@ export class Machine {
   }
 
   view(view: Partial<ClusterView>): this {
-    return this.take({ type: "coordinated", view: { ...CUT_OFF, ...view } });
+    return this.take({ type: "coordinated", view: { ...CUT_OFF, instance: SELF, ...view } });
   }
 
   probe(upstream: "a" | "b", passed: boolean): this {
