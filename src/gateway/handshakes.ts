@@ -73,13 +73,17 @@ export class Handshakes<C = TlsSocket> {
     return handshake;
   }
 
-  /** Removes a handshake that is over, whether it succeeded or not. */
-  delete(handshake: Handshake<C>): void {
-    if (!this.#all.delete(handshake)) return;
+  /**
+   * Removes a handshake that is over, whether it succeeded or not. False if it was ended for others: it may have
+   * succeeded at the same time, but its connection is closed.
+   */
+  delete(handshake: Handshake<C>): boolean {
+    if (!this.#all.delete(handshake)) return false;
     const { group } = handshake;
     const left = this.#groups.get(group)! - 1;
     if (left > 0) this.#groups.set(group, left);
     else this.#groups.delete(group);
+    return true;
   }
 
   /** Ends a handshake that is not over, and closes its connection. */

@@ -40,6 +40,14 @@ Deno.test("clients that connect at once keep their handshakes while there is roo
   assertEquals([handshakes.makeRoom(), ended], [false, []]);
 });
 
+Deno.test("a handshake that is over is told apart from one that was ended for others before", () => {
+  const { handshakes, ended, add } = bench(10);
+  const [one, other] = [add("one"), add("other")];
+  handshakes.end(other);
+  assertEquals([handshakes.delete(one), handshakes.delete(one)], [true, false]);
+  assertEquals([handshakes.delete(other), ended, handshakes.size], [false, ["other"], 0]);
+});
+
 Deno.test("a handshake that has begun keeps its place for two seconds, a silent one for a quarter of a second", async () => {
   const { handshakes, clock, ended, begun, add } = bench(1);
   begun.add("begun");

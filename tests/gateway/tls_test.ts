@@ -1,7 +1,12 @@
 /** HTTPS toward clients: both versions of HTTP behind one port, and the same forwarder behind both. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { ManualClock } from "../../src/base/clock.ts";
-import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
+import { ManualClock, realClock } from "../../src/base/clock.ts";
+import { type Handshake, Handshakes } from "../../src/gateway/handshakes.ts";
+import type { Http2 } from "../../src/gateway/tls/http2.ts";
+import { type TlsFiles, TlsListener } from "../../src/gateway/tls/listen_tls.ts";
+import { Server } from "../../src/http1/server.ts";
+import { Deadlines } from "../../src/net/deadlines.ts";
+import { UnfinishedTls } from "../../src/net/deno/unfinished_tls.ts";
 import { writeCertificate } from "../../src/net/testing/certificate.ts";
 import { tlsTest, withHttp2Client } from "./certificate.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
@@ -95,6 +100,54 @@ tlsTest("an HTTP/1.1 client upgrades over the same port", async (tls) => {
   await sendText(conn, "ping");
   assertEquals(await withTestDeadline("the echo", readAllText(conn)), "ping");
 });
+
+/** Ends each handshake for others when it has succeeded, just before the listener learns of that. */
+class EndedLast extends Handshakes {
+  readonly #over = new Set<Handshake>();
+
+  override delete(handshake: Handshake): boolean {
+    if (!this.#over.has(handshake)) {
+      this.#over.add(handshake);
+      this.end(handshake);
+    }
+    return super.delete(handshake);
+  }
+}
+
+tlsTest(
+  "a handshake that is ended for others in the moment in which it succeeds is not served",
+  async (tls) => {
+    const served: string[] = [];
+    const errors: unknown[] = [];
+    const serve = (by: string) => {
+      served.push(by);
+      return Promise.resolve();
+    };
+    using unfinished = new UnfinishedTls();
+    const server = new Server({
+      deadlines: new Deadlines(realClock),
+      handler: () => serve("HTTP/1.1"),
+    });
+    const listener = new TlsListener("127.0.0.1", 0, tls, {
+      ...{ clock: realClock, server, clientLimit: undefined },
+      http2: { serve: () => serve("HTTP/2"), giveWay: () => false } as Partial<Http2> as Http2,
+      handshakes: new EndedLast(realClock, 10, unfinished),
+      cut: (conn, alike) => unfinished.end(conn, alike),
+      ...{ onAcceptFailed() {}, onShortage() {}, onReload() {} },
+      onError: (error) => errors.push(error),
+    });
+    for (const alpnProtocols of [["h2"], ["http/1.1"]]) {
+      const options = { hostname: "127.0.0.1", port: listener.port, caCerts: [tls.cert] };
+      using conn = await Deno.connectTls({ ...options, alpnProtocols });
+      const read = withTestDeadline("the end", conn.read(new Uint8Array(100)));
+      assertEquals(await read.catch(() => null), null);
+    }
+    listener.close();
+    await listener.finished;
+    assertEquals([served, errors], [[], []]);
+  },
+  ["stream"],
+);
 
 // With the system's OpenSSL the files are watched by the service: `app/certificates_test.ts`.
 tlsTest("a certificate that changes is served to new clients, a broken one is not", async (tls) => {

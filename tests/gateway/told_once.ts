@@ -113,6 +113,8 @@ export const TOLD_ONCE: Readonly<Record<string, Readonly<Record<string, string>>
       "retry_test.ts tells it for both; this one is with TLS, with another program's client.",
     "an HTTP/1.1 client upgrades over the same port":
       "HTTP/2 has no Upgrade; its WebSockets with TLS are in src/http2 and the browser's story.",
+    "a handshake that is ended for others in the moment in which it succeeds is not served":
+      "It chooses both protocols itself, and asks for nothing but a handshake.",
     "a certificate that changes is served to new clients, a broken one is not":
       "It asks for nothing but a handshake.",
   },

@@ -222,16 +222,10 @@ export class TlsListener {
     const { server, http2, clock, handshakes, cut } = this.#parts;
     const handshake = handshakes.add(conn, peer);
     const cancel = clock.after(HANDSHAKE_MS, () => handshakes.end(handshake));
-    let protocol: string | null;
-    try {
-      protocol = (await conn.handshake()).alpnProtocol;
-    } catch {
-      // Not TLS, too slow, or too many: the client sees the connection end.
-      return closeConn(conn);
-    } finally {
-      cancel();
-      handshakes.delete(handshake);
-    }
+    // Undefined if it is not TLS, too slow, or one of too many: the client sees the connection end.
+    const protocol = await conn.handshake().then((done) => done.alpnProtocol, () => undefined);
+    cancel();
+    if (!handshakes.delete(handshake) || protocol === undefined) return closeConn(conn);
     const wrapped = denoConn(conn, () => cut(conn, this.#served));
     this.#served.add(conn);
     try {
