@@ -88,7 +88,7 @@ for (const limit of [96, 256]) {
       primary,
       backups: [backup],
       // Many processes share the cores of this test, so that an answer may take long.
-      flags: { ...way.flags, "check-timeout": "20s", "keep-alive-timeout": "2s" },
+      flags: { ...way.flags, "check-timeout": "20s", "keep-alive-timeout": "2s", hold: "1m" },
       under: ["prlimit", `--nofile=${limit}`],
     });
     const statuses = new Map<string, number>();

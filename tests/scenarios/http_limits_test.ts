@@ -136,7 +136,7 @@ for (const relay of ENGINES) {
       const under = ["prlimit", "--nofile=96:96"];
       await using proxy = await startWebProxy({
         primary,
-        flags: { relay, admin: "127.0.0.1:0", "max-connections": "10000" },
+        flags: { relay, admin: "127.0.0.1:0", "max-connections": "10000", hold: "1m" },
         under,
       });
       const opened = await proxy.event("port.opened", { service: "" });
