@@ -182,6 +182,8 @@ scenario("the text log describes a failover in one line for each event", async (
   await primary.kill();
 
   assertEquals(await proxy.ask(), "backup");
+  // Clients are let in before the line is written.
+  await proxy.line(/failover from .* done in/);
   assertEquals(await proxy.stop(), 0);
   assertEquals(proxy.stdout, []);
   const log = proxy.log.join("\n");

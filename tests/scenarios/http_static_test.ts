@@ -7,7 +7,7 @@ import { tlsTest } from "../gateway/certificate.ts";
 import { Http2Client } from "../gateway/http2_client.ts";
 import { Child } from "../harness/child.ts";
 import { Folder } from "../harness/folder.ts";
-import { withTestDeadline } from "../harness/test_deadline.ts";
+import { untilTrue, withTestDeadline } from "../harness/test_deadline.ts";
 import { type Engine, scenario, testWithPrograms } from "../harness/scenario.ts";
 import type { WebConnection } from "../harness/web_client.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
@@ -63,12 +63,20 @@ function openFilesOf(pid: number, folder: string): number | undefined {
 async function assertUnharmed(proxy: WebProxy, folder: string): Promise<void> {
   assertEquals((await proxy.get("/__failover/health")).status, 200);
   assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
-  // A thread closes the file after the response.
-  for (let i = 0; i < 100 && openFilesOf(proxy.pid, folder) !== undefined; i++) {
-    if (openFilesOf(proxy.pid, folder) === 0) break;
-    await proxy.get("/__failover/health");
-  }
-  assertEquals(openFilesOf(proxy.pid, folder) ?? 0, 0);
+  await closesAll(proxy, folder);
+}
+
+/** Waits until the proxy has none of these files open: a thread closes a file after the response. */
+async function closesAll(proxy: WebProxy, folder: string): Promise<void> {
+  const isClosed = () => (openFilesOf(proxy.pid, folder) ?? 0) === 0;
+  await untilTrue("all files to be closed", isClosed, proxy.lastLines);
+}
+
+/** Waits until so many responses are counted that were cut: a thread counts one after its end. */
+async function countsLost(count: number, ask: () => Promise<string>): Promise<void> {
+  let state = "";
+  const isCounted = async () => new RegExp(`"lost":${count}\\b`).test(state = await ask());
+  await untilTrue(`${count} lost responses to be counted`, isCounted, () => state);
 }
 
 for (const kind of ["folder", "page"] as const) {
@@ -101,14 +109,7 @@ for (const kind of ["folder", "page"] as const) {
       client.conn.close();
       const reported = await proxy.event("session.failed");
       assertMatch(reported.reason, /file became shorter/);
-      const lost = async () => {
-        const state = JSON.parse((await proxy.get("/__failover/state")).text);
-        return /"lost":2\b/.test(JSON.stringify(state));
-      };
-      const bothLost = async () => {
-        while (!await lost());
-      };
-      await withTestDeadline("both to be counted", bothLost(), proxy.lastLines);
+      await countsLost(2, async () => (await proxy.get("/__failover/state")).text);
       await assertUnharmed(proxy, folder.path);
     },
   );
@@ -229,8 +230,7 @@ scenario(
       await rewriting;
     }
     assertEquals(answers, 150);
-    const state = (await proxy.get("/__failover/state")).text;
-    assertMatch(state, new RegExp(`"lost":${cuts}\\b`), `${cuts} cuts: ${state}`);
+    await countsLost(cuts, async () => (await proxy.get("/__failover/state")).text);
     await assertUnharmed(proxy, folder.path);
   },
 );
@@ -321,12 +321,9 @@ for (const version of [1, 2]) {
       }
       assertMatch((await proxy.event("session.failed")).reason, /file became shorter/);
       assertEquals(await (await get("/__failover/health")).text(), "OK");
-      assertMatch(await (await get("/__failover/state")).text(), /"lost":3\b/);
+      await countsLost(3, async () => await (await get("/__failover/state")).text());
       assertEquals(proxy.log.filter((line) => !line.startsWith("{")), []);
-      for (let i = 0; i < 100 && openFilesOf(proxy.pid, folder.path) !== 0; i++) {
-        await (await get("/__failover/health")).text();
-      }
-      assertEquals(openFilesOf(proxy.pid, folder.path) ?? 0, 0);
+      await closesAll(proxy, folder.path);
     },
   );
 }

@@ -5,6 +5,7 @@ import { LINK_LOCAL, mayMakeNetworks, Network } from "../harness/network.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { ENGINES } from "../harness/scenario.ts";
 import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
+import { unusedPort } from "../../src/base/testing/ports.ts";
 
 const ignore = !mayMakeNetworks();
 
@@ -22,9 +23,12 @@ for (const relay of ENGINES) {
       await using network = await Network.make();
       await using folder = await Folder.make();
       const under = network.command;
-      const listen = { transport: "tcp", hostname: "::", port: 0 } as const;
-      await using primary = await startUpstream({ says: "primary", listen }, under);
-      await using backup = await startUpstream({ says: "backup", listen }, under);
+      const start = (says: string) => {
+        const listen = { transport: "tcp", hostname: "::", port: unusedPort() } as const;
+        return startUpstream({ says, listen }, under);
+      };
+      await using primary = await start("primary");
+      await using backup = await start("backup");
       const upstreams = [linkLocal(primary), linkLocal(backup)];
       const bind = `unix:${folder.at("front")}`;
       const flags = { relay };

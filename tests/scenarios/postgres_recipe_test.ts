@@ -76,6 +76,7 @@ class Reader implements AsyncDisposable {
       FAILOVER_JSON_LOGS: "on",
       FAILOVER_LOG_LEVEL: "debug",
       FAILOVER_CHECK_INTERVAL: "200ms",
+      FAILOVER_CHECK_TIMEOUT: "5s",
       FAILOVER_MAX_BACKOFF: "1s",
       FAILOVER_HOLD: "30s",
     }, this.proxy);
@@ -266,7 +267,7 @@ scenario(
       [
         ...["-b", bind, "-H", `${full.name},${other.name}`, "-c", folder.at("check.sh")],
         ...["-f", folder.at("postgres_promote.sh"), "--json-logs", "--log-level=debug"],
-        ...["--check-interval=100ms"],
+        ...["--check-interval=100ms", "--check-timeout=5s"],
       ],
       env,
       bind,

@@ -16,6 +16,14 @@ const HANDSHAKES = [
   ["half", /TLS handshake failed|in the TLS handshake/],
 ] as const;
 
+/** Long enough for an upstream that is well, also on a busy machine. */
+const STALLS = {
+  "connect-timeout": "3s",
+  "check-timeout": "3s",
+  "fail-threshold": "2",
+  "hold": "1m",
+};
+
 for (const [what, words] of HANDSHAKES) {
   tlsTest(
     `a request goes to the backup when the active upstream's handshake is to ${what}`,
@@ -27,14 +35,14 @@ for (const [what, words] of HANDSHAKES) {
       await using proxy = await startWebProxy({
         primary: { url: primary.url },
         backups: [{ url: backup.url }],
-        flags: { "ca-file": ca, relay: tls.relay, "connect-timeout": "1s", "check-timeout": "1s" },
+        flags: { "ca-file": ca, relay: tls.relay, ...STALLS },
       });
       assertEquals((await proxy.get("/")).text, "primary");
       primary.behave(what);
       // Whoever asks meanwhile gets an answer, and none of them a wrong one.
       const texts = await Promise.all(Array.from({ length: 10 }, () => proxy.get("/")));
       for (const { text, status } of texts) assertEquals([status, text], [200, "backup"]);
-      const down = await proxy.event("upstream.down", {});
+      const down = await proxy.event("upstream.down", { upstream: primary.url });
       assertMatch(String(down.message), words);
       primary.behave("well");
       await proxy.event("promotion.finished", { to: primary.url, move: "failback" });
