@@ -10,6 +10,7 @@ import { deadline } from "@std/async/deadline";
 import { EXECUTABLE } from "../tests/harness/proxy.ts";
 import { Child } from "../tests/harness/child.ts";
 import { unusedPort } from "../src/base/testing/ports.ts";
+import { untilRefused } from "../src/net/testing/refused.ts";
 
 const STEP_MAX_MS = 20_000;
 const PAUSE_MS = 20;
@@ -21,6 +22,7 @@ const EXPECTED_ENGINE = Deno.build.os === "linux" ? "splice" : "stream";
 
 interface Upstream {
   readonly port: number;
+  /** Resolves when nobody listens there any more. May be repeated. */
   stop(): Promise<void>;
 }
 
@@ -44,11 +46,15 @@ const TCP: Mode = {
       }
     })();
     const { port } = listener.addr as Deno.NetAddr;
+    let isStopped = false;
     return {
       port,
       async stop() {
+        if (isStopped) return;
+        isStopped = true;
         listener.close();
         await accepting;
+        await untilRefused(port);
       },
     };
   },
@@ -69,7 +75,8 @@ const HTTP: Mode = {
   serve(says) {
     const options = { hostname: "127.0.0.1", port: 0, onListen() {} };
     const server = Deno.serve(options, () => new Response(says));
-    return { port: server.addr.port, stop: () => server.shutdown() };
+    const { port } = server.addr;
+    return { port, stop: () => server.shutdown().then(() => untilRefused(port)) };
   },
   flags: (listen, primary, backup) => [
     ...["--listen", listen, "--primary", `http://127.0.0.1:${primary}`],

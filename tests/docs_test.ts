@@ -7,6 +7,7 @@ import { COMMAND_NAMES, flagsOf } from "../src/config/commands.ts";
 import { flagOf, KEYS } from "../src/config/options.ts";
 import { sums } from "../scripts/compile.ts";
 import { permissionsFor } from "../scripts/permissions.ts";
+import { writeProgram } from "../src/base/testing/temp_folder.ts";
 import { Folder } from "./harness/folder.ts";
 import { scriptOf } from "./harness/readme.ts";
 
@@ -117,7 +118,7 @@ async function prepare(folder: Folder): Promise<void> {
   const end = `case "$*" in *--generate*|*--version*) ;; *) set -- "$@" --check-config ;; esac`;
   await Deno.mkdir(folder.at("bin"));
   const text = `#!/bin/sh\n${end}\nexec ${program.join(" ")} "$@"\n`;
-  await Deno.writeTextFile(folder.at("bin/failover"), text, { mode: 0o755 });
+  await writeProgram(folder.at("bin/failover"), text);
 }
 
 /** Variables of our own environment that would configure the program. */

@@ -1,5 +1,21 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { untilTrue } from "../../tests/harness/test_deadline.ts";
 import { connect, NoProcess } from "./connection.ts";
+
+/**
+ * Resolves when nobody listens at a path. While another thread of this process starts a program, that has a copy of the
+ * closed listener until it begins.
+ */
+async function untilRefused(path: string): Promise<void> {
+  await untilTrue(`nobody to listen at ${path}`, async () => {
+    try {
+      (await Deno.connect({ transport: "unix", path })).close();
+      return false;
+    } catch {
+      return true;
+    }
+  });
+}
 
 Deno.test("a command reports where it looked for a proxy, and why it found none", async () => {
   const folder = await Deno.makeTempDir({ prefix: "failover-test-" });
@@ -8,6 +24,7 @@ Deno.test("a command reports where it looked for a proxy, and why it found none"
     const listener = Deno.listen({ transport: "unix", path: stale });
     await Deno.rename(stale, `${folder}/kept.sock`);
     listener.close();
+    await untilRefused(`${folder}/kept.sock`);
     const error = await assertRejects(
       () => connect([`${folder}/none.sock`, `${folder}/kept.sock`]),
       NoProcess,
