@@ -60,7 +60,7 @@ opensslTest("checks dial over the same TLS as the data plane", async () => {
   const sockets = opensslSockets();
   const options = { hostname: "127.0.0.1", port: upstream.addr.port, clock: realClock };
   const tls = dialTlsOf([authority.cert], clients);
-  const conn = await sockets.dialer({ ...options, connectMs: 5_000, tls })();
+  const conn = await sockets.dialer({ ...options, connectMs: 60_000, tls })();
   await conn.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
   const buffer = new Uint8Array(1_000);
   const count = await conn.read(buffer) ?? 0;

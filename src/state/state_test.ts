@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { ManualClock } from "../base/clock.ts";
+import { TEST_DEADLINE_MS } from "../../tests/harness/test_deadline.ts";
+import { ManualClock, realClock, sleep } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
 import { type Memory, memoryOf } from "../failover/memory.ts";
 import { START } from "../failover/testing/states.ts";
@@ -26,11 +27,13 @@ class Fixture implements AsyncDisposable {
 
   /**
    * As `open`, for a folder that was used a moment ago. A program that another test starts meanwhile shares
-   * its lock until it has replaced itself, which takes less than the thousand attempts here.
+   * its lock until it has replaced itself.
    */
   async openFree(...services: string[]): Promise<StateFolder> {
+    const giveUpAt = realClock.now() + TEST_DEADLINE_MS;
     let opened = await this.tryOpen(...services);
-    for (let i = 0; i < 1_000 && !(opened instanceof StateFolder); i++) {
+    while (!(opened instanceof StateFolder) && realClock.now() < giveUpAt) {
+      await sleep(realClock, 1);
       opened = await this.tryOpen(...services);
     }
     assert(opened instanceof StateFolder, `${opened}`);

@@ -11,5 +11,6 @@ export async function mountSmallDisk(folder: string, bytes: number): Promise<Asy
     assert(success, new TextDecoder().decode(stderr));
   };
   await run("mount", "-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", folder);
-  return { [Symbol.asyncDispose]: () => run("umount", folder) };
+  // Lazily: a program that another test starts at this moment holds the files that were open here.
+  return { [Symbol.asyncDispose]: () => run("umount", "--lazy", folder) };
 }

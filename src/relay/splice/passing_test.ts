@@ -11,6 +11,8 @@ const ignore = Deno.build.os !== "linux";
 const SESSIONS = 12;
 /** More than the buffers of the kernel hold between two ends of which one does not read. */
 const BYTES = 24 * 1024 * 1024;
+/** Longer than all bytes need on a busy machine, in milliseconds. */
+const DRAIN_MS = 600_000;
 const never = new AbortController().signal;
 
 /** Random bytes, of a length that no buffer divides: a stream is a walk through them, from a place of its own. */
@@ -146,7 +148,7 @@ async function handOver(seed: number, takes: ((count: number) => boolean) | "ful
   if (takes === "full") processes.fill();
   const passOn = (parcel: Parcel) =>
     takes === "full" ? processes.passInto(parcel) : processes.pass(parcel, after, takes(count++));
-  const ended = before.relay.leave!(passOn, 60_000, never);
+  const ended = before.relay.leave!(passOn, DRAIN_MS, never);
   await before.counters("all are offered", () => processes.passed + processes.refused > 0);
   handedOver.resolve();
   await Promise.all(sessions);
