@@ -1,5 +1,9 @@
 import { assertEquals } from "@std/assert";
+import { ManualClock } from "../base/clock.ts";
 import type { OrderOutcome } from "../failover/orders.ts";
+import { initialState } from "../failover/state.ts";
+import { StandingOrders } from "./standing_orders.ts";
+import { EtcdModel } from "./testing/etcd_model.ts";
 import { Members } from "./testing/membership.ts";
 
 const ANN = { by: "ann", reason: "works" };
@@ -50,4 +54,33 @@ Deno.test("an order that was lost with the lead has failed, although this proxy 
   members.cut.delete("p1");
   await members.pass(15_000);
   assertEquals([p1.coordinator.report().role, outcomes.map(({ is }) => is)], ["leads", ["failed"]]);
+});
+
+Deno.test("orders are stored only while this proxy leads in the store as well", async () => {
+  const clock = new ManualClock(1_000);
+  const etcd = new EtcdModel(clock, () => 0.5);
+  const client = etcd.client(clock, { delay: () => 0 });
+  const service = {
+    state: () => ({ ...initialState([], 0), paused: { ...ANN, since: 0 } }),
+    order: () => {},
+  };
+  const orders = new StandingOrders({
+    ...{
+      etcd: client,
+      clock,
+      instance: "p1",
+      service,
+      session: { stored: undefined, leads: true },
+    },
+    ...{ keptMs: 0, nextRound: () => Promise.resolve(), lead: () => 1, whyNot: () => "" },
+  });
+  for (const [leader, isStored] of [["p2", false], ["p1", true]] as const) {
+    const put = client.transact([], [{ put: "leader", value: leader }]);
+    await clock.advance(10);
+    await put;
+    const kept = orders.keep();
+    await clock.advance(10);
+    await kept;
+    assertEquals(etcd.keys.has("orders"), isStored, leader);
+  }
 });

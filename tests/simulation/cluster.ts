@@ -212,8 +212,9 @@ export class SimulatedCluster {
         rules.triggers(proxy, promotion, what);
         faults.at(what === "begin" ? "begun" : "ended", proxy, promotion.to);
       },
-      onOpen: (proxy, upstream) => {
-        this.#storeRules.opened(proxy, upstream);
+      onRefused: (proxy, epoch) => this.#storeRules.refused(proxy, epoch),
+      onOpen: (proxy, upstream, epoch) => {
+        this.#storeRules.opened(proxy, upstream, epoch);
         faults.at("opened", proxy, upstream);
       },
       onEvent: (proxy, event) => {

@@ -47,7 +47,9 @@ export interface Surroundings {
   onDecide(proxy: SimulatedProxy, promotion: Promotion): void;
   /** The answer of a check has arrived that counts. */
   learned(proxy: SimulatedProxy, upstream: string, result: ProbeResult): void;
-  onOpen(proxy: SimulatedProxy, upstream: string): void;
+  /** A decision of it could not be stored. */
+  onRefused(proxy: SimulatedProxy, epoch: number): void;
+  onOpen(proxy: SimulatedProxy, upstream: string, epoch: number): void;
   onEvent(proxy: SimulatedProxy, event: Event): void;
   onOrder(proxy: SimulatedProxy, order: OperatorOrder, source: OrderSource): void;
 }
@@ -114,7 +116,10 @@ export class SimulatedProxy {
       triggers: this.#triggers(publish),
       coordinator: port,
       onState: () => this.coordinator.changed(),
-      onStep: ({ step: { effects } }) => {
+      onStep: ({ input, step: { effects } }) => {
+        if (input.type === "triggersEnded" && input.outcome.how === "denied") {
+          around.onRefused(this, input.epoch);
+        }
         for (const effect of effects) {
           if (effect.do === "runTriggers") around.onDecide(this, effect.promotion);
         }
@@ -240,7 +245,7 @@ export class SimulatedProxy {
         if (this.isDead) return nothing();
         this.route = name;
         this.opened = { upstream: name, epoch, at: this.clock.now() };
-        this.#around.onOpen(this, name);
+        this.#around.onOpen(this, name, epoch);
         return nothing();
       },
       ...{ hold, refuse: hold, confirm: nothing },

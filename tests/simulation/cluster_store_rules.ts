@@ -20,6 +20,8 @@ export class StoreRules {
   readonly #own = new Map<string, Decision>();
   /** By proxy and epoch of its promotion: the newest decision of another proxy that it knew when it began that. */
   readonly #knew = new Map<string, number>();
+  /** By proxy and epoch: the decisions that could not be stored. */
+  readonly #refused = new Set<string>();
   /** By proxy that is cut off: the server of the decision that it knows, which it has seen as a standby. */
   readonly #outdated = new Map<SimulatedProxy, string>();
 
@@ -64,19 +66,28 @@ export class StoreRules {
     this.#own.set(by, decision);
   }
 
+  /** A decision of a proxy was refused: it was not stored, so that another one may be in force. */
+  refused({ name }: SimulatedProxy, epoch: number): void {
+    this.#refused.add(`${name} ${epoch}`);
+  }
+
   /**
-   * A proxy lets clients through: to the server of the newest decision that it knows. It may not know that its own one
-   * was stored.
+   * A proxy lets clients through: not under an epoch that was refused, and to the server of the newest decision that it
+   * knows. It may not know that its own one was stored. An order that waited behind others may be out of date, if those
+   * that hold the clients again follow.
    */
-  opened({ name, coordinator }: SimulatedProxy, upstream: string): void {
+  opened(proxy: SimulatedProxy, upstream: string, epoch: number): void {
+    const { name, coordinator, controller: { state } } = proxy;
+    const { breach } = this.#settings;
+    if (this.#refused.has(`${name} ${epoch}`)) {
+      breach(`${name} lets clients in to ${upstream} under epoch ${epoch}, which was refused`);
+    }
+    if (state.admission.is !== "open" || state.epoch !== epoch) return;
     const read = coordinator.report().decision;
     const own = this.#own.get(name);
     if (read === undefined || read.to === upstream) return;
     if (own !== undefined && own.epoch >= read.epoch && own.to === upstream) return;
-    const { epoch, to } = read;
-    this.#settings.breach(
-      `${name} lets clients in to ${upstream}, and epoch ${epoch} is for ${to}`,
-    );
+    breach(`${name} lets clients in to ${upstream}, and epoch ${read.epoch} is for ${read.to}`);
   }
 
   /** A check of a proxy is answered. */
