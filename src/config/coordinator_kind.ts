@@ -1,7 +1,7 @@
 /** The kind of the option that says where the coordinator of several proxies is. */
 import { formatAddress, parseAddress } from "../base/address.ts";
 import { ConfigError } from "../base/config_error.ts";
-import { type OptionKind, textKind } from "./kinds.ts";
+import { type OptionKind, quote, textKind } from "./kinds.ts";
 
 /** Where the proxies of one cluster share their decisions. */
 export interface CoordinatorPlace {
@@ -31,7 +31,11 @@ export const coordinatorPlace: OptionKind<CoordinatorPlace> = textKind<Coordinat
       if (address instanceof ConfigError || address.kind !== "tcp") {
         return new ConfigError(`${EXPECTED}, without a user or a path in it`);
       }
-      members.push(formatAddress(address));
+      const text = formatAddress(address);
+      // One that is asked twice would count as two that fail.
+      const isListed = members.some((each) => each.toLowerCase() === text.toLowerCase());
+      if (isListed) return new ConfigError("each member once", `${quote(text)} twice`);
+      members.push(text);
     }
     const isTooLong = members.length > MEMBERS_MAX;
     return isTooLong ? new ConfigError(`at most ${MEMBERS_MAX} members`) : { members, cluster };

@@ -19,7 +19,11 @@ Deno.test("coordinatorPlace refuses what is no place, and what looks like a secr
     ...["e1:2379", "http://e1:2379/prod", "etcd://e1/prod", "etcd://e1:2379", "etcd://e1:2379/"],
     ...["etcd://e1:2379/a/b", "etcd:///prod", "etcd://u:p@e1:2379/prod", "etcd://e1:2379/-"],
     ...["etcd://unix:/run/etcd/prod", "etcd://e1:99999/prod", "etcd://e1:2379,/prod"],
-    `etcd://${Array(17).fill("e:1").join(",")}/prod`,
+    `etcd://${Array.from({ length: 17 }, (_, index) => `e${index}:1`).join(",")}/prod`,
+    "etcd://e1:2379,e2:2379,E1:2379/prod",
   ];
   for (const text of bad) assert(coordinatorPlace.read(text) instanceof ConfigError, text);
+  const twice = coordinatorPlace.read("etcd://e1:2379,e1:2379/prod");
+  assertEquals(twice instanceof ConfigError && twice.found, '"e1:2379" twice');
+  assert(!(coordinatorPlace.read("etcd://e1:2379,e1:2380/prod") instanceof ConfigError));
 });
