@@ -29,6 +29,30 @@ export async function withTestDeadline<T>(
   }
 }
 
+/**
+ * Awaits `promise` as long as `count` grows, for work that is as long as the machine is busy: it rejects as
+ * `withTestDeadline` does when `count` has not grown for between one and two `TEST_DEADLINE_MS`.
+ */
+export async function withProgress<T>(
+  what: string,
+  promise: Promise<T>,
+  count: () => number,
+  more: () => string = () => "",
+): Promise<T> {
+  const stopped = Promise.withResolvers<never>();
+  let before = -1;
+  const timer = setInterval(() => {
+    const now = count();
+    if (now === before) stopped.reject(new Error(`nothing more of ${what} than ${now}\n${more()}`));
+    before = now;
+  }, TEST_DEADLINE_MS);
+  try {
+    return await Promise.race([promise, stopped.promise]);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 /** The pause between two looks, in milliseconds, where no event says when to look. */
 const LOOK_MS = 20;
 

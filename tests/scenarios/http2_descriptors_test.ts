@@ -4,7 +4,7 @@ import { FLAG, readUint31 } from "../../src/http2/frames.ts";
 import { BlockReader, headers, joined } from "../../src/http2/testing/frames.ts";
 import type { Http2Client } from "../harness/http2_client.ts";
 import { type Http2Way, onHttp2Ways } from "../harness/http2_ways.ts";
-import { withTestDeadline } from "../harness/test_deadline.ts";
+import { withProgress, withTestDeadline } from "../harness/test_deadline.ts";
 import { startWebProxy, type WebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -93,7 +93,9 @@ for (const limit of [96, 256]) {
     });
     const statuses = new Map<string, number>();
     const asking = Array.from({ length: CLIENTS }, () => askAll(way, proxy, statuses));
-    const lost = await withTestDeadline("all answers", Promise.all(asking), proxy.lastLines);
+    const answers = () => [...statuses.values()].reduce((sum, count) => sum + count, 0);
+    const all = Promise.all(asking);
+    const lost = await withProgress("the answers", all, answers, proxy.lastLines);
     assertEquals(lost.filter((each) => each > 0), []);
     // On a busy machine a request may wait so long for a place that it is refused, which its client is told.
     const others = [...statuses.keys()].filter((each) => !/ (200|503)$/.test(each));
