@@ -1,7 +1,7 @@
 /** Clients that are slow on purpose, as made by `slowhttptest`: each tries to occupy a connection as long as possible. */
 import { assert, assertEquals } from "@std/assert";
 import { Child } from "../harness/child.ts";
-import { withTestDeadline } from "../harness/test_deadline.ts";
+import { withProgress, withTestDeadline } from "../harness/test_deadline.ts";
 import { type Engine, ENGINES, testWithPrograms } from "../harness/scenario.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
@@ -13,6 +13,7 @@ class SlowHttpTest implements AsyncDisposable {
   readonly #child: Child;
   readonly #said: string[] = [];
   readonly connected: Promise<void>;
+  #reports = 0;
   #report = Promise.withResolvers<void>();
 
   constructor(url: string, flags: readonly string[]) {
@@ -29,6 +30,7 @@ class SlowHttpTest implements AsyncDisposable {
         const count = /^connected: *(\d+)/.exec(text)?.[1];
         if (Number(count) > CLIENTS / 2) connected.resolve();
         if (count === undefined) return;
+        this.#reports++;
         this.#report.resolve();
         this.#report = Promise.withResolvers();
       },
@@ -37,9 +39,10 @@ class SlowHttpTest implements AsyncDisposable {
 
   readonly #log = () => this.#said.slice(-30).join("\n");
 
-  /** Resolves when it has seen the last of its connections closed. */
+  /** Resolves when it has seen the last of its connections closed, which it must before its own time is up. */
   async isOver(): Promise<void> {
-    await withTestDeadline("slow clients to be ended", this.#child.ended, this.#log);
+    const { ended } = this.#child;
+    await withProgress("the reports of slow clients", ended, () => this.#reports, this.#log);
     const why = this.#said.find((line) => line.includes("Exit status"));
     assertEquals(why?.replace(/.*Exit status: */, "").trim(), "No open connections left");
   }
