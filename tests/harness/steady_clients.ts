@@ -3,7 +3,7 @@ import { connectTo } from "./client.ts";
 import { WebConnection } from "./web_client.ts";
 
 /** How long a proxy that stops waits for a request on a kept connection, in milliseconds. */
-const PATIENCE_MS = 250;
+const LAST_CALL_MS = 250;
 
 export interface Steadiness {
   /** Closes after each answer and connects again. */
@@ -12,6 +12,13 @@ export interface Steadiness {
   readonly pauseMs: number;
   /** Opens a connection; a plain one by default. A refusal is thrown as `ConnectionRefused`. */
   readonly open?: () => Promise<WebConnection>;
+  /**
+   * The listener is one of Deno's, whose queue nobody can look into: on a busy machine it may be closed while a client
+   * is in it, which resets a connection that was never accepted. `queue_end_test.ts` tells what is done about it.
+   */
+  readonly isQueueHidden?: boolean;
+  /** How long a kept connection stays open without a request, in milliseconds; by default that of a proxy that stops. */
+  readonly keptMs?: number;
 }
 
 export class SteadyCount {
@@ -47,7 +54,7 @@ export async function askSteadily(
 
 async function askOn(
   open: () => Promise<WebConnection>,
-  { fresh, pauseMs }: Steadiness,
+  { fresh, pauseMs, isQueueHidden = false, keptMs = LAST_CALL_MS }: Steadiness,
   count: SteadyCount,
 ): Promise<void> {
   for (;;) {
@@ -60,27 +67,34 @@ async function askOn(
       count.reset++;
       continue;
     }
-    let [keptSince, sentAt] = [performance.now(), performance.now()];
+    // The connection was kept at the earliest when the request before was sent, whenever its answer was read.
+    let keptSince = performance.now();
+    let sentBy = keptSince;
+    let answers = 0;
     try {
       for (let isKept = true; isKept;) {
         // Awaited before the request is sent, so that an earlier end is seen, and does not count as a loss.
         const reply = connection.reply().catch((error: Error) => error);
         if (pauseMs > 0 && await isOver(reply, Math.random() * pauseMs)) break;
-        sentAt = performance.now();
-        await connection.send({ target: "/", lines: fresh ? ["Connection: close"] : [] });
+        const sentAt = performance.now();
+        await connection.send({ target: "/", lines: fresh ? ["Connection: close"] : [] })
+          .finally(() => sentBy = performance.now());
         const answer = await reply;
         if (answer instanceof Error) throw answer;
         if (answer.status !== 200) throw new Error(`status ${answer.status}`);
         count.add();
-        keptSince = performance.now();
+        answers++;
+        keptSince = sentAt;
         isKept = answer.headers.get("connection") !== "close";
       }
     } catch (error) {
       // The connection had ended before anything was sent, and this process was too busy to see it; or it was
       // too busy to ask while a proxy that stops waits for requests.
-      const isLate = sentAt - keptSince > PATIENCE_MS;
-      if (error instanceof Deno.errors.BrokenPipe || isLate) count.reset++;
-      else count.lost.push(error instanceof Error ? error.message : String(error));
+      const isLate = sentBy - keptSince > keptMs;
+      const isUnaccepted = isQueueHidden && answers === 0 &&
+        error instanceof Deno.errors.ConnectionReset;
+      if (error instanceof Deno.errors.BrokenPipe || isLate || isUnaccepted) count.reset++;
+      else count.lost.push(`${(error as Error).message}, after ${answers} answers`);
     } finally {
       connection.close();
     }

@@ -195,7 +195,7 @@ for (const fresh of [true, false]) {
       const { primary, backup, proxy, control } = pair;
       await proxy.event("upstream.up", { upstream: backup.url });
       const count = new SteadyCount();
-      const clients = askSteadily(proxy.address, 8, { fresh, pauseMs: 0 }, count);
+      const clients = askSteadily(proxy.address, 8, { fresh, pauseMs: 0, keptMs: Infinity }, count);
       for (
         const [to, wait] of [[backup, "&max_wait=20s"], [primary, ""], [
           backup,
