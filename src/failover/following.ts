@@ -45,7 +45,20 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   if (before?.role !== "leads") return takeLead(context);
   if (before.decision !== undefined && view.decision === undefined) return restore(context);
   learnLateEnd(context, view.decision);
+  stayInstead(context, view);
   reconsider(context);
+}
+
+/**
+ * This proxy has given up a promotion of its own before that was stored, and the message came late: the others hold
+ * their clients for it, so it stores who serves instead.
+ */
+function stayInstead(context: StepContext, { decision, instance }: ClusterView): void {
+  const { phase, state } = context;
+  if (decision?.phase !== "promoting" || decision.by !== instance) return;
+  if (phase.name !== "serving" || phase.epoch === decision.epoch) return;
+  context.set({ epoch: Math.max(state.epoch, decision.epoch) });
+  stay(context, decision.epoch);
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   leader,
   Machine,
   seesDown,
+  SELF,
 } from "./testing/cluster_machine.ts";
 import { POLICY } from "./testing/policy.ts";
 import { answeredAs, SILENT } from "./testing/results.ts";
@@ -115,4 +116,14 @@ Deno.test("a leader replaces a primary that is down for the others, although it 
     machine.result("a", answeredAs("primary")).result("b", answeredAs("standby", { source: "a" }));
     assertEquals(machine.done.includes("failover b"), true, machine.done.join());
   }
+});
+
+Deno.test("a promotion that was given up, and is stored late, does not hold the clients of the others", () => {
+  const machine = leader();
+  const { epoch } = machine.state;
+  const late = decision({ epoch: epoch + 2, to: "b", from: "a", phase: "promoting", by: SELF });
+  machine.view({ role: "leads", decision: decision({ epoch, by: SELF }) });
+  assertEquals(machine.done, []);
+  machine.view({ role: "leads", decision: late });
+  assertEquals([machine.active, machine.done], ["a", [`conclude a ${epoch + 3}`]]);
 });

@@ -100,7 +100,8 @@ export class StoreRules {
 
   /** A client of a proxy writes: not to a server that this proxy has seen as a standby since it was cut off. */
   writes(proxy: SimulatedProxy, upstream: string): void {
-    if (this.#outdated.get(proxy) !== upstream) return;
+    const isCutOff = proxy.controller.state.cluster?.role === "cutOff";
+    if (!isCutOff || this.#outdated.get(proxy) !== upstream) return;
     this.#settings.breach(`a client of ${proxy.name} is at ${upstream}, which was a standby since`);
   }
 
