@@ -6,11 +6,22 @@ const NOBODY = 65_534;
 
 /** Limits a resource of this process to `most` from now on (setrlimit(2)). */
 export function limit(what: keyof typeof RESOURCES, most: number): void {
+  if (what === "descriptors") openSignals();
   using libc = openLibc();
   const soft = BigInt(most);
   if (libc.symbols.setrlimit(RESOURCES[what], new BigUint64Array([soft, soft])) !== 0) {
     throw new Error(`Cannot limit ${what} to ${most}`);
   }
+}
+
+/**
+ * Deno opens two descriptors for signals, by itself a moment after its start, and ends the process if it cannot: here it
+ * opens them at once, and keeps them.
+ */
+function openSignals(): void {
+  const ignored = () => {};
+  Deno.addSignalListener("SIGTERM", ignored);
+  Deno.removeSignalListener("SIGTERM", ignored);
 }
 
 /**
