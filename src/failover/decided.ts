@@ -4,6 +4,7 @@
  */
 import type { Decision } from "./cluster.ts";
 import { isOver } from "./memory.ts";
+import { lose } from "./rounds.ts";
 import type { TriggerProgress } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 
@@ -28,6 +29,20 @@ export function hasEnded(
   const { triggers } = phase;
   const isCancelled = triggers.is === "failed" && triggers.reason === CANCELLED;
   return phase.epoch === epoch && isOver(triggers) && !isCancelled;
+}
+
+/**
+ * The store does not take what this proxy serves. If it still leads, nobody else has decided: the upstream was promoted
+ * and may have got writes, so that no other one is chosen in its place because of its rank.
+ */
+export function loseUnstored(context: StepContext, reason: string): void {
+  const { phase, state } = context;
+  if (phase.name === "serving" && isOver(phase.triggers) && state.cluster?.role === "leads") {
+    const { name } = phase.active;
+    const unfinished = { to: name, from: name };
+    context.set({ remembered: { served: name, unfinished, isGivenUp: false } });
+  }
+  lose(context, reason);
 }
 
 /**

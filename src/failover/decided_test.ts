@@ -44,6 +44,26 @@ Deno.test("the upstream of a promotion that has ended is the one chosen last, al
   assertEquals([machine.state.phase.name, machine.state.lastChosen], ["waiting", "b"]);
 });
 
+Deno.test("a server that was promoted has precedence if the store refuses that it is done, whatever its rank", () => {
+  const machine = new Machine().view({ role: "leads" }).take({ type: "begun" });
+  machine.probe("a", true).probe("b", true);
+  machine.take({ type: "triggersEnded", epoch: 1, outcome: { how: "ran" } });
+  machine.view({ role: "leads", decision: decision({ epoch: 1, by: SELF }) });
+  machine.probe("a", false).probe("b", true).probe("a", false);
+  const unfinished = decision({ epoch: 2, to: "b", from: "a", phase: "promoting", by: SELF });
+  machine.view({ role: "leads", decision: unfinished });
+  machine.take({ type: "triggersEnded", epoch: 2, outcome: { how: "ran" } });
+  assertEquals(machine.done, ["conclude b 2", "open b 2"]);
+  // The old primary is back, with none of the writes.
+  machine.probe("b", true).probe("a", true);
+  const denied = { how: "denied", reason: "etcd does not store it: no space" } as const;
+  machine.take({ type: "triggersEnded", epoch: 2, outcome: denied });
+  assertEquals(machine.probe("a", true).done, []);
+  assertEquals(machine.probe("b", true).done, ["resume b"]);
+  machine.take({ type: "triggersEnded", epoch: 3, outcome: denied });
+  assertEquals(machine.probe("a", true).probe("b", true).done, ["resume b"]);
+});
+
 Deno.test("a promotion that was taken up and is done all the same was stored late, and counts", () => {
   const roles = { maxLag: undefined, promotedBy: "us" } as const;
   const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });

@@ -5,13 +5,14 @@
 import { backoffMs } from "../base/backoff.ts";
 import type { MoveKind } from "../events/events.ts";
 import { leaveService, outageMs } from "./admission.ts";
+import { loseUnstored } from "./decided.ts";
 import { drainBefore, drainLeft, spare } from "./drains.ts";
 import { recentFailbacks, retryFailbackMs } from "./failback.ts";
 import { conclude, concludeReturn, conclusionOf, stay, takeUpOwn } from "./following.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { Promotion, TriggerOutcome } from "./ports.ts";
 import { reportOf, takesWrites } from "./roles.ts";
-import { lose, NO_NAMES, startRound } from "./rounds.ts";
+import { NO_NAMES, startRound } from "./rounds.ts";
 import {
   DOOMED_TRIGGERS_MS,
   type MoveOrder,
@@ -214,7 +215,7 @@ export function takeTriggersEnded(
     return;
   }
   // Its port was not opened, or must not stay open: another proxy may have decided otherwise.
-  if (outcome.how === "denied") return lose(context, outcome.reason);
+  if (outcome.how === "denied") return loseUnstored(context, outcome.reason);
   if (phase.triggers.is !== "running") {
     if (outcome.how === "cancelled") takeUpOwn(context);
     return;
