@@ -78,7 +78,13 @@ export class Child implements AsyncDisposable {
 
   /** Sends a signal, unless the process has ended already. */
   signal(signal: Deno.Signal): void {
-    if (!this.#hasEnded) this.#process.kill(signal);
+    if (this.#hasEnded) return;
+    try {
+      this.#process.kill(signal);
+    } catch (error) {
+      // It has ended, and `ended` is not told yet.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   /**

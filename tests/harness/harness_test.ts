@@ -1,5 +1,6 @@
 /** The harness itself: its upstreams, without a proxy. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { Child } from "./child.ts";
 import { ask, connectTo } from "./client.ts";
 import { withSuppressed } from "./scenario.ts";
 import {
@@ -17,6 +18,14 @@ Deno.test("an upstream sends its name, refuses when killed, and returns at the s
   await assertRejects(() => connectTo(upstream.name), Deno.errors.ConnectionRefused);
   await upstream.restart();
   assertEquals(await ask(upstream.name, "who"), "primary");
+});
+
+Deno.test("a signal to a process that has just ended by itself is no error", async () => {
+  for (let round = 0; round < 100; round++) {
+    await using child = new Child("true", { args: [] });
+    await new Promise((resolve) => setTimeout(resolve, round % 6));
+    child.signal("SIGTERM");
+  }
 });
 
 Deno.test("an upstream that was frozen answers once it is thawed", async () => {
