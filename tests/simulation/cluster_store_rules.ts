@@ -77,13 +77,13 @@ export class StoreRules {
    * that hold the clients again follow.
    */
   opened(proxy: SimulatedProxy, upstream: string, epoch: number): void {
-    const { name, coordinator, controller: { state } } = proxy;
+    const { name, controller: { state } } = proxy;
     const { breach } = this.#settings;
     if (this.#refused.has(`${name} ${epoch}`)) {
       breach(`${name} lets clients in to ${upstream} under epoch ${epoch}, which was refused`);
     }
     if (state.admission.is !== "open" || state.epoch !== epoch) return;
-    const read = coordinator.report().decision;
+    const read = state.cluster?.decision;
     const own = this.#own.get(name);
     if (read === undefined || read.to === upstream) return;
     if (own !== undefined && own.epoch >= read.epoch && own.to === upstream) return;
