@@ -40,10 +40,15 @@ export class StandingOrders {
     source: OrderSource,
     onOutcome: (outcome: OrderOutcome) => void,
   ): void {
-    const { service, whyNot } = this.#ports;
+    const { service, lead, whyNot } = this.#ports;
+    const givenIn = lead();
+    const moves = order.name === "switchover" || order.name === "failback";
     service.order(order, source, (outcome) => {
-      if (outcome.is !== "finished" || this.#unkept === undefined) return onOutcome(outcome);
-      void this.#kept().then((isKept) => {
+      if (outcome.is !== "finished") return onOutcome(outcome);
+      // The outcome may come late. Whoever lost the lead meanwhile has taken the orders that are stored.
+      const isLate = !moves && givenIn !== undefined && lead() !== givenIn;
+      if (this.#unkept === undefined && !isLate) return onOutcome(outcome);
+      void (isLate ? Promise.resolve(false) : this.#kept()).then((isKept) => {
         const reason = `it was carried out here, but is not stored for all: ${whyNot()}`;
         onOutcome(isKept ? outcome : { is: "failed", reason });
       });

@@ -56,6 +56,21 @@ Deno.test("an order that was lost with the lead has failed, although this proxy 
   assertEquals([p1.coordinator.report().role, outcomes.map(({ is }) => is)], ["leads", ["failed"]]);
 });
 
+Deno.test("an order whose outcome comes after the lead was lost has failed, since it stands no more", async () => {
+  const { members, p1, outcomes, send } = await leader();
+  p1.outcomes = [];
+  members.cut.add("p1");
+  send();
+  await members.pass(8_000);
+  // What is stored counts again, and is the same as what stands here.
+  p1.state = { ...p1.state, paused: undefined };
+  members.cut.delete("p1");
+  await members.pass(3_000);
+  p1.answer({ is: "finished" });
+  await members.pass(1_000);
+  assertEquals(outcomes.map(({ is }) => is), ["failed"]);
+});
+
 Deno.test("orders are stored only while this proxy leads in the store as well", async () => {
   const clock = new ManualClock(1_000);
   const etcd = new EtcdModel(clock, () => 0.5);
