@@ -83,7 +83,9 @@ export class Child implements AsyncDisposable {
       this.#process.kill(signal);
     } catch (error) {
       // It has ended, and `ended` is not told yet.
-      if (!(error instanceof TypeError)) throw error;
+      const isOver = error instanceof TypeError || error instanceof Deno.errors.NotFound ||
+        error instanceof Deno.errors.BadResource;
+      if (!isOver) throw error;
     }
   }
 
@@ -115,6 +117,17 @@ async function handOut(
   take: (line: string) => void = () => {},
 ): Promise<void> {
   for await (const line of linesOf(stream)) take(line);
+}
+
+/** Sends a signal to a process that this one may not have started, unless it has ended already. */
+export function signalIfThere(pid: number, signal: Deno.Signal): void {
+  if (!isAlive(String(pid))) return;
+  try {
+    Deno.kill(pid, signal);
+  } catch (error) {
+    // It has ended since.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 /** Whether a process runs; one that has ended and was not yet reaped does not. Linux only. */

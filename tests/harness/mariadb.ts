@@ -5,7 +5,7 @@
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { Child } from "./child.ts";
 import { fromTemplate } from "./template.ts";
-import { withTestDeadline } from "./test_deadline.ts";
+import { BULK_DEADLINE_MS, withTestDeadline } from "./test_deadline.ts";
 import type { Named } from "./upstream.ts";
 
 const SERVER = "/usr/sbin/mariadbd";
@@ -139,7 +139,8 @@ async function run(program: string, args: readonly string[]): Promise<string[]> 
     onOut: (line) => lines.push(line),
     onErr: (line) => complaints.push(line),
   });
-  const { code } = await withTestDeadline(program, child.ended, () => complaints.join("\n"));
+  const said = () => complaints.join("\n");
+  const { code } = await withTestDeadline(program, child.ended, said, BULK_DEADLINE_MS);
   if (code !== 0) throw new Error(`${program} exited with ${code}\n${complaints.join("\n")}`);
   return lines;
 }

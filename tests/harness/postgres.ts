@@ -2,9 +2,9 @@
  * A PostgreSQL server of Debian's packages, in a separate process with its data in a folder of the
  * test. The server refuses to run as root, so root starts it as the user `postgres`.
  */
-import { Child } from "./child.ts";
+import { Child, signalIfThere } from "./child.ts";
 import { fromTemplate } from "./template.ts";
-import { withTestDeadline } from "./test_deadline.ts";
+import { BULK_DEADLINE_MS, withTestDeadline } from "./test_deadline.ts";
 import { type Named } from "./upstream.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 
@@ -51,7 +51,7 @@ async function run(program: string, args: readonly string[]): Promise<string[]> 
     onErr: (line) => complaints.push(line),
   });
   const more = () => [...output, ...complaints].join("\n");
-  const { code } = await withTestDeadline(program, child.ended, more);
+  const { code } = await withTestDeadline(program, child.ended, more, BULK_DEADLINE_MS);
   if (code !== 0) throw new Error(`${program} exited with ${code}\n${more()}`);
   return output;
 }
@@ -282,12 +282,4 @@ export class Postgres implements Named, AsyncDisposable {
 function childrenOf(pid: number): number[] {
   const list = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim();
   return list === "" ? [] : list.split(" ").map(Number);
-}
-
-function signalIfThere(pid: number, signal: Deno.Signal): void {
-  try {
-    Deno.kill(pid, signal);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -2,7 +2,7 @@
  * Data folders with which many tests begin. A run of all tests makes each of them once and copies it for each test,
  * which takes a tenth of the time; a file that is tested alone makes its own.
  */
-import { withTestDeadline } from "./test_deadline.ts";
+import { BULK_DEADLINE_MS, withTestDeadline } from "./test_deadline.ts";
 import { folderOfRun } from "./test_run.ts";
 
 /**
@@ -20,7 +20,8 @@ export async function fromTemplate(
   const template = `${within}/${name}`;
   // Test files run at the same time, and the first one makes it.
   using lock = await Deno.open(`${template}.lock`, { create: true, write: true });
-  await withTestDeadline(`the turn to look for ${template}`, lock.lock(true));
+  const turn = `the turn to look for ${template}`;
+  await withTestDeadline(turn, lock.lock(true), undefined, 2 * BULK_DEADLINE_MS);
   try {
     if (!await exists(template)) {
       const unfinished = `${template}.new`;

@@ -6,7 +6,7 @@
 /** Longer than anything takes in a scenario. */
 export const TEST_DEADLINE_MS = 30_000;
 
-/** For data of so many megabytes that a busy machine takes long to move them. */
+/** For work that takes long on a busy machine: to move many megabytes, or to make a database. */
 export const BULK_DEADLINE_MS = 4 * TEST_DEADLINE_MS;
 
 /** Awaits `promise`; after the deadline it rejects with `what` and the text of `more`. */

@@ -2,7 +2,7 @@
  * A proxy that new processes take over from, one after another. They write to the same log, so that `proxy` follows
  * all of them.
  */
-import { isAlive } from "./child.ts";
+import { signalIfThere } from "./child.ts";
 import { Control } from "./control.ts";
 import { Folder } from "./folder.ts";
 import { EXECUTABLE, type Flags, type Proxy } from "./proxy.ts";
@@ -69,14 +69,12 @@ export class Upgradable<P extends Proxy = Proxy> implements AsyncDisposable {
     // Those of upgrades whose answers nobody has seen, too.
     this.pids.push(...this.proxy.events("upgrade.tookOver").map(({ toPid }) => toPid));
     for (const pid of new Set(this.pids.toReversed())) {
-      for (const signal of ["SIGTERM", "SIGINT"] as const) {
-        if (isAlive(String(pid))) Deno.kill(pid, signal);
-      }
+      for (const signal of ["SIGTERM", "SIGINT"] as const) signalIfThere(pid, signal);
     }
     try {
       await withTestDeadline("all processes to end", this.proxy.ended, this.proxy.lastLines);
     } finally {
-      for (const pid of this.pids) if (isAlive(String(pid))) Deno.kill(pid, "SIGKILL");
+      for (const pid of this.pids) signalIfThere(pid, "SIGKILL");
       await this.control[Symbol.asyncDispose]();
       await this.folder[Symbol.asyncDispose]();
     }
