@@ -55,7 +55,7 @@ troubleTest("a lease that is revoked by hand costs the lead, and nothing else", 
 });
 
 troubleTest("keys that are deleted by hand are written again", async () => {
-  await using cluster = await SmallCluster.start(2, {}, { hasTrigger: true });
+  await using cluster = await SmallCluster.start(2, LONG_LEASE, { hasTrigger: true });
   const { first, second } = cluster;
   const before = await stored(cluster, "decision");
   await etcdctl(cluster, "del", "--prefix", PREFIX);
@@ -88,10 +88,11 @@ troubleTest("garbage in keys is ignored, replaced, or said, and decides nothing"
     leader !== null && leader !== "ghost" && proxies.length === 2
   );
   await etcdctl(cluster, "put", `${PREFIX}decision`, "?");
-  for (const { proxy } of members) {
-    const { reason } = await proxy.event("coordinator.lost");
-    assertMatch(reason, /the stored decision cannot be read/);
-  }
+  for (const { proxy } of members) await proxy.event("coordinator.lost");
+  // A loss is said once, and its last call before may have had no answer in time.
+  await cluster.all(({ cluster: { coordinator_trouble: trouble } }) =>
+    /the stored decision cannot be read/.test(trouble ?? "")
+  );
   await first.kill();
   for (const { proxy } of members) await proxy.event("upstream.down", { upstream: first.name });
   assertEquals((await stored(cluster, "decision")).value, btoa("?"));
@@ -101,7 +102,7 @@ troubleTest("garbage in keys is ignored, replaced, or said, and decides nothing"
 });
 
 troubleTest("compaction and a defragmentation change nothing", async () => {
-  await using cluster = await SmallCluster.start(2, {}, { hasTrigger: true });
+  await using cluster = await SmallCluster.start(2, LONG_LEASE, { hasTrigger: true });
   const { first, second, members } = cluster;
   const { mod_revision: revision } = await stored(cluster, "decision");
   await etcdctl(cluster, "compact", String(revision));
@@ -128,10 +129,8 @@ troubleTest(
     assertMatch(said, /database space exceeded/);
     await first.kill();
     for (const { proxy } of members) await proxy.event("coordinator.lost");
-    const reasons = members.map(({ proxy }) => proxy.events("coordinator.lost")[0]!.reason);
-    assert(
-      reasons.some((reason) => reason.includes("database space exceeded")),
-      reasons.join("\n"),
+    await cluster.all(({ cluster: { coordinator_trouble: trouble } }) =>
+      /database space exceeded/.test(trouble ?? "")
     );
     for (const { proxy } of members) {
       assertEquals(proxy.events("promotion.finished", { to: second.name }), []);

@@ -36,7 +36,7 @@ testWithPrograms(
     await using primary = await WebUpstream.start("primary");
     await using backup = await WebUpstream.start("backup");
     const flags = {
-      ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "5s" },
+      ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "30s" },
       ...{ "on-failover": trigger, "failback": "auto", "recover-threshold": "1" },
     };
     const options = { primary, backups: [backup], flags };
@@ -100,7 +100,7 @@ for (const role of ["leads", "follows"] as const) {
       const primary = stack.use(await WebUpstream.start("primary"));
       const backup = stack.use(await WebUpstream.start("backup"));
       const flags = {
-        ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "5s" },
+        ...{ "coordinator": `etcd://${etcd.members[0]!.address}/test`, "coordinator-lease": "30s" },
         "hold": "1s",
       };
       // Each proxy reaches the servers by their names, on a way of its own.

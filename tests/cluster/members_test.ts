@@ -108,7 +108,8 @@ for (const role of ["leads", "follows"] as const) {
   memberTest(
     `a proxy that ${role} and gets no descriptor hinders no other, and follows later`,
     async () => {
-      await using cluster = await SmallCluster.start(2);
+      // One that leads and cannot ask etcd any more must lose its lease.
+      await using cluster = await SmallCluster.start(2, { "coordinator-lease": "5s" });
       const { first, second, members } = cluster;
       const { leader, followers } = await cluster.roles();
       const poor = role === "leads" ? leader : followers[0]!;

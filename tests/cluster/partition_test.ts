@@ -57,6 +57,7 @@ test("of two proxies, the one whose clients fail is believed, unless it reaches 
   // It is awaited late.
   first.catch(() => {});
   await one.proxy.event("failover.contested", { upstream: a.name });
+  await one.proxy.event("upstream.down", { upstream: b.name });
   await one.proxy.event("clients.held");
   await all([other], serve(a));
   await net.heal();

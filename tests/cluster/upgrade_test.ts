@@ -1,8 +1,9 @@
 /** An upgrade in place and a reload of a proxy that shares its decisions. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { ETCD, EtcdCluster } from "../harness/etcd.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { testWithPrograms } from "../harness/scenario.ts";
+import { untilTrue } from "../harness/test_deadline.ts";
 import { startUpstream } from "../harness/upstream.ts";
 import { Upgradable } from "../harness/upgradable.ts";
 
@@ -33,9 +34,10 @@ if (Deno.build.os === "linux") {
       // The lead was free at once, and one of the two has taken it.
       assertEquals(await other.ask(), "second");
       assertEquals(await it.proxy.ask(), "second");
-      const { cluster } = await (await it.control.get("state")).json();
-      assertEquals(cluster.proxies.length, 2);
-      assert(["leads", "follows"].includes(cluster.role));
+      await untilTrue("both to be members", async () => {
+        const { cluster } = await (await it.control.get("state")).json();
+        return cluster.proxies.length === 2 && ["leads", "follows"].includes(cluster.role);
+      }, it.proxy.lastLines);
     },
   );
 }

@@ -29,6 +29,11 @@ export interface SmallMember {
   state(): Promise<ProxyState>;
 }
 
+/**
+ * A proxy gives up what it has by a lease of 15 s when it has not renewed it for 10 s, which a busy machine does not
+ * cost it; and waits for the end of such a lease are shorter than the deadline of a test.
+ */
+const LEASE = "15s";
 /** How often a state is asked for that a test waits for, in milliseconds. */
 const LOOK_MS = 50;
 
@@ -94,7 +99,7 @@ export class SmallCluster implements AsyncDisposable {
     const proxy = this.#stack.use(spawnProxy({
       upstreams: [this.first, this.second],
       flags: {
-        ...{ "coordinator": this.coordinator, "coordinator-lease": "5s", "hold": "30s" },
+        ...{ "coordinator": this.coordinator, "coordinator-lease": LEASE, "hold": "30s" },
         ...{ control: control.path, ...this.#flags, ...flags },
       },
       ...main === undefined ? {} : { main },
