@@ -79,9 +79,9 @@ scenario(
 
     await primary.start();
     await proxy.event("upstream.barred", { upstream: primary.name, kind: "stale" });
+    // A session of the check that has logged in is given up if the server is late to tell its lag.
     const said = [...primary.log, ...replica.log].filter((line) =>
-      /Access denied|Aborted connection \d+ to db: 'unconnected' user: '(unauthenticated|failover)'/
-        .test(line)
+      /Access denied|Aborted connection \d+ to db: 'unconnected' user: 'unauthenticated'/.test(line)
     );
     assertEquals(said, []);
   },
