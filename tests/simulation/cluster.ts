@@ -15,6 +15,7 @@ import { SILENT, upstreamsOf } from "../../src/failover/testing/results.ts";
 import { PromotionRefused } from "../../src/health/server_probe.ts";
 import { Faults } from "./cluster_faults.ts";
 import { SimulatedProxy, type Surroundings } from "./cluster_proxy.ts";
+import { OrderRules } from "./cluster_order_rules.ts";
 import { Rules } from "./cluster_rules.ts";
 import { StoreRules } from "./cluster_store_rules.ts";
 import { ClusterServers } from "./cluster_servers.ts";
@@ -39,6 +40,7 @@ export class SimulatedCluster {
   readonly faults: Faults;
   readonly servers: ClusterServers;
   readonly #unaware: Unaware;
+  readonly #orderRules: OrderRules;
   readonly #storeRules: StoreRules;
   readonly policy: Policy;
   readonly #dice: Dice;
@@ -72,6 +74,8 @@ export class SimulatedCluster {
       ...{ proxies, now: () => world.now(), decided: () => this.#decided() },
       hasEtcd: (proxy) => this.faults.hasEtcd(this.proxies.indexOf(proxy)),
     });
+    const breach = (what: string) => this.#break(what);
+    this.#orderRules = new OrderRules({ proxies, breach });
     this.rules = new Rules({
       ...{ policy: this.policy, servers: this.servers, proxies, now: () => world.now() },
       reaches: (proxy, what) => {
@@ -79,9 +83,8 @@ export class SimulatedCluster {
         return what === "etcd" ? this.faults.hasEtcd(index) : !this.faults.isCutFrom(index, what);
       },
       stored: () => this.#etcd.instances(),
-      breach: (what) => this.#break(what),
-    });
-    const breach = (what: string) => this.#break(what);
+      breach,
+    }, this.#orderRules);
     this.#storeRules = new StoreRules({ proxies, breach });
     this.faults = new Faults({
       ...{ world, dice, etcd: this.#etcd, servers: this.servers, names, proxies },
@@ -224,7 +227,7 @@ export class SimulatedCluster {
       learned: (proxy, upstream, result) => {
         this.#storeRules.learned(proxy, upstream, result);
       },
-      onOrder: (_proxy, _order, { by }) => rules.executes(by),
+      onOrder: (_proxy, _order, { by }) => this.#orderRules.executes(by),
     };
     this.proxies[index] = new SimulatedProxy(name, around);
   }
@@ -289,7 +292,7 @@ export class SimulatedCluster {
         this.#break(`${lost.length} acknowledged writes are lost, such as ${lost[0]}`);
       }
     }
-    const unanswered = this.rules.unanswered();
+    const unanswered = this.#orderRules.unanswered();
     if (unanswered.length > 0) this.#break(`orders ${unanswered} were never answered`);
   }
 
@@ -311,7 +314,7 @@ export class SimulatedCluster {
   }
 
   #give(proxy: SimulatedProxy, order: OperatorOrder): void {
-    const { by, onOutcome } = this.rules.ordered(proxy, order);
+    const { by, onOutcome } = this.#orderRules.ordered(proxy, order);
     proxy.controller.orderForAll(order, { by, reason: "" }, onOutcome);
   }
 

@@ -3,9 +3,9 @@
  * `breach` with the first rule that was broken.
  */
 import type { Decision } from "../../src/failover/cluster.ts";
-import type { OperatorOrder, OrderOutcome } from "../../src/failover/orders.ts";
 import type { Promotion } from "../../src/failover/ports.ts";
 import type { Policy } from "../../src/failover/state.ts";
+import type { OrderRules } from "./cluster_order_rules.ts";
 import type { SimulatedProxy } from "./cluster_proxy.ts";
 import type { ClusterServers } from "./cluster_servers.ts";
 
@@ -78,19 +78,11 @@ export class Rules {
   readonly #suspended = new Map<Run, number>();
   /** Since when the decided upstream is down and could be replaced. */
   #dueSince = 0;
-  readonly #executed = new Set<string>();
-  /** The orders that have no final outcome, by number, with their proxy. */
-  readonly #open = new Map<number, SimulatedProxy>();
-  #orders = 0;
-  /** By subject (`pause`, or an upstream that is drained): the orders that are under way. */
-  readonly #changing = new Map<string, Set<number>>();
-  /** By subject: the last order to end it. */
-  readonly #ends = new Map<string, number>();
-  /** By subject: the newest epoch when the order to pause or to drain had succeeded for all, if it stands for certain. */
-  readonly #standing = new Map<string, number>();
+  readonly #orders: OrderRules;
 
-  constructor(settings: RulesSettings) {
+  constructor(settings: RulesSettings, orders: OrderRules) {
     this.#settings = settings;
+    this.#orders = orders;
   }
 
   #break(what: string): void {
@@ -146,11 +138,11 @@ export class Rules {
 
   #mayBegin(epoch: number, move: Promotion["move"], to: string): void {
     if (move === "switchover") return;
-    const pausedAt = this.#standing.get("pause");
+    const pausedAt = this.#orders.standsSince("pause");
     if (pausedAt !== undefined && epoch > pausedAt) {
       this.#break(`epoch ${epoch} begins (${move}) although the service is paused`);
     }
-    const drainedAt = this.#standing.get(to);
+    const drainedAt = this.#orders.standsSince(to);
     // A promotion that was under way is finished.
     if (drainedAt !== undefined && epoch > drainedAt && move !== "resume") {
       this.#break(`epoch ${epoch} begins (${move}) although ${to} is drained`);
@@ -310,44 +302,6 @@ export class Rules {
     }
   }
 
-  // ---- Orders
-
-  /** The operator gives an order. Returns who is told what becomes of it, and the name under which it is given. */
-  ordered(proxy: SimulatedProxy, order: OperatorOrder) {
-    const number = ++this.#orders;
-    this.#open.set(number, proxy);
-    const subject = subjectOf(order);
-    const changing = this.#changing.get(subject) ?? new Set();
-    this.#changing.set(subject, changing.add(number));
-    if (isEnd(order)) {
-      this.#standing.delete(subject);
-      this.#ends.set(subject, number);
-    }
-    const onOutcome = ({ is }: OrderOutcome) => {
-      if (is === "accepted") return;
-      this.#open.delete(number);
-      // One whose fate is not known may be carried out later.
-      if (is === "finished" || is === "refused") changing.delete(number);
-      if (is !== "finished" || subject === "" || isEnd(order) || changing.size > 0) return;
-      if (number < (this.#ends.get(subject) ?? 0)) return;
-      const epochs = this.#settings.proxies().map(({ controller: { state } }) => state.epoch);
-      this.#standing.set(subject, Math.max(...epochs));
-    };
-    return { by: `ann ${number}`, onOutcome };
-  }
-
-  /** A proxy carries an order out. */
-  executes(by: string): void {
-    const number = by.split(" ").slice(0, 2).join(" ");
-    if (this.#executed.has(number)) this.#break(`the order of ${number} was carried out twice`);
-    this.#executed.add(number);
-  }
-
-  /** The orders that were never answered, though the proxy that got them lives. */
-  unanswered(): number[] {
-    return [...this.#open].filter(([, { isDead }]) => !isDead).map(([number]) => number);
-  }
-
   // ---- Clients
 
   /** An upstream has answered clients of a proxy: it may not, if new ones are let through to another one. */
@@ -406,14 +360,4 @@ export class Rules {
       if (!isWell || !reaches(proxy, "etcd")) well.wholeSince = now();
     }
   }
-}
-
-/** What an order is about: later ones about the same undo it. */
-function subjectOf(order: OperatorOrder): string {
-  if ("upstream" in order) return order.upstream;
-  return order.name === "pause" || order.name === "resume" ? "pause" : "";
-}
-
-function isEnd({ name }: OperatorOrder): boolean {
-  return name === "resume" || name === "undrain";
 }
