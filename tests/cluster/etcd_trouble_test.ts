@@ -145,3 +145,26 @@ troubleTest(
     assertEquals(await cluster.runs(), ["start", "failover"]);
   },
 );
+
+troubleTest(
+  "etcd that stands still for longer than a lease gets what waits late, and one trigger runs for it",
+  async () => {
+    await using cluster = await SmallCluster.start(1, {}, { hasTrigger: true });
+    const { first, second, members: [leader], etcd: { members: [etcd] } } = cluster;
+    const { proxy } = leader!;
+    await etcd!.freeze();
+    await first.kill();
+    // The decision waits for its answer; then the lease ends, and the promotion is given up.
+    const { id } = await proxy.event("promotion.started", { to: second.name });
+    await proxy.event("coordinator.lost");
+    await proxy.event("promotion.abandoned", { id });
+    assertEquals(await cluster.runs(), ["start"]);
+    etcd!.thaw();
+    await cluster.serve(second);
+    await proxy.event("coordinator.reached");
+    // It may have been stored all the same, and is taken up then.
+    const runs = await cluster.runs();
+    assert(["failover", "resume"].includes(runs[1]!), runs.join());
+    assertEquals([runs[0], runs.length], ["start", 2]);
+  },
+);
