@@ -29,7 +29,7 @@ Deno.test({
         void tried.push(`${host} ${ip} ${isConnected}`),
       mayLookUp: () => false,
     };
-    const more = { callMs: 3_000, names };
+    const more = { callMs: 8_000, names };
     using client = clientOf([`http://silent.test:${port}`, `http://etcd.test:${port}`], more);
     await client.read();
     assertEquals([client.endpoint, tried], [`http://etcd.test:${port}`, [

@@ -16,7 +16,10 @@ import { ScriptedEtcd } from "./testing/scripted_etcd.ts";
 const PREFIX = "/failover/v1/test/svc/";
 
 /** For tests with an endpoint that does not answer. For others a call may take long, as on a busy machine it does. */
+/** For peers that never answer. */
 const SOON = { callMs: 1_000 };
+/** For those that answer, on a busy machine as well, beside one that does not. */
+const PATIENT = { callMs: 6_000 };
 
 function clientOf(endpoints: readonly string[], more: Partial<EtcdSettings> = {}): EtcdClient {
   return new EtcdClient({ endpoints, prefix: PREFIX, callMs: 20_000, ...more }, realClock);
@@ -123,7 +126,7 @@ test("watches changes of its prefix, also deletions, until it is aborted", async
 
 test("goes to the next endpoint when one is dead, and when one is frozen", async () => {
   await using etcd = await EtcdCluster.start(3);
-  using client = clientOf(etcd.endpoints, SOON);
+  using client = clientOf(etcd.endpoints, PATIENT);
   const value = async () => (await client.read()).entries.get("k")?.value;
   const put = (text: string) => client.transact([], [{ put: "k", value: text }]);
   await put("1");
@@ -144,7 +147,7 @@ test("goes to the next endpoint when one is dead, and when one is frozen", async
 
 test("does nothing without a majority, and goes on when there is one again", async () => {
   await using etcd = await EtcdCluster.start(3);
-  using client = clientOf(etcd.endpoints, SOON);
+  using client = clientOf(etcd.endpoints, PATIENT);
   await etcd.members[0]!.kill();
   await etcd.members[1]!.kill();
   const error = await assertRejects(() => client.read(), EtcdError);
