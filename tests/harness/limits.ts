@@ -43,6 +43,24 @@ function set(processes: BigUint64Array<ArrayBuffer>): void {
   }
 }
 
+/**
+ * From now on this process can open nothing, also if the runtime closes something meanwhile; the returned function
+ * undoes that.
+ */
+export function forbidDescriptors(): () => void {
+  const libc = openLibc();
+  const before = new BigUint64Array(2);
+  const set = (limits: BigUint64Array<ArrayBuffer>) => {
+    if (libc.symbols.setrlimit(RESOURCES.descriptors, limits) !== 0) throw new Error("Cannot set");
+  };
+  if (libc.symbols.getrlimit(RESOURCES.descriptors, before) !== 0) throw new Error("Cannot ask");
+  set(new BigUint64Array([0n, before[1]!]));
+  return () => {
+    set(before);
+    libc[Symbol.dispose]();
+  };
+}
+
 /** Gives up being root, permanently; does nothing for any other user (setuid(2)). */
 export function leaveRoot(): void {
   using libc = openLibc();

@@ -4,15 +4,15 @@
  * Arguments: a kind of database, and the address; then the next pair.
  */
 import { AskedServer } from "./ask_server.ts";
-import { limit, useUpDescriptors } from "./limits.ts";
+import { forbidDescriptors, limit } from "./limits.ts";
 import type { Database } from "../../src/health/server_probe.ts";
 
 limit("descriptors", 200);
 for (let at = 0; at < Deno.args.length; at += 2) {
   await using asked = new AskedServer(Deno.args[at] as Database, Deno.args[at + 1]!, { user: "a" });
   const usual = await asked.fails();
-  const free = useUpDescriptors(0);
+  const allow = forbidDescriptors();
   const short = await asked.fails();
-  free();
+  allow();
   console.log(Deno.args[at], usual, short);
 }
