@@ -5,6 +5,7 @@
  * nothing. Its arguments are its name, the port, its file and the file with the primary.
  */
 import { linesOf } from "../harness/child.ts";
+import { acceptedBy } from "../harness/accepted.ts";
 
 const [name, port, file, primary] = Deno.args as [string, string, string, string];
 const listener = Deno.listen({ hostname: "127.0.0.1", port: Number(port) });
@@ -26,4 +27,4 @@ async function serve(conn: Deno.TcpConn): Promise<void> {
   }
 }
 
-for await (const conn of listener) serve(conn).catch(() => {});
+for await (const conn of acceptedBy(listener)) serve(conn).catch(() => {});

@@ -1,4 +1,5 @@
 /** A way to one address that a test can cut: connections stay open, and nothing passes any more. */
+import { acceptedBy } from "../harness/accepted.ts";
 
 type Direction = "both" | "there" | "back";
 
@@ -61,7 +62,7 @@ export class Way implements AsyncDisposable {
   async #accept(): Promise<void> {
     const joins: Promise<void>[] = [];
     try {
-      for await (const client of this.#listener) joins.push(this.#join(client));
+      for await (const client of acceptedBy(this.#listener)) joins.push(this.#join(client));
     } catch {
       // A connection was reset before it was taken.
     }

@@ -7,6 +7,7 @@ import { AskedServer } from "../harness/ask_server.ts";
 import { Child } from "../harness/child.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { permissionsFor } from "../../scripts/permissions.ts";
+import { acceptedBy } from "../harness/accepted.ts";
 
 const KINDS: readonly Database[] = ["postgres", "mysql", "redis"];
 /** Enough to be let in as far as the server wants. */
@@ -30,7 +31,7 @@ class FakeServer implements AsyncDisposable {
     };
     this.#work = (async () => {
       const all: Promise<void>[] = [];
-      for await (const conn of this.#listener) {
+      for await (const conn of acceptedBy(this.#listener)) {
         this.accepted++;
         this.#conns.add(conn);
         all.push(serve(conn));

@@ -1,6 +1,7 @@
 /** The harness itself: its upstreams, without a proxy. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { Child } from "./child.ts";
+import { acceptedBy } from "./accepted.ts";
 import { ask, connectTo } from "./client.ts";
 import { withSuppressed } from "./scenario.ts";
 import {
@@ -10,6 +11,7 @@ import {
   silentUpstream,
   startUpstream,
 } from "./upstream.ts";
+import { connectAndReset } from "../../src/net/testing/resets.ts";
 
 Deno.test("an upstream sends its name, refuses when killed, and returns at the same address", async () => {
   await using upstream = await startUpstream({ says: "primary" });
@@ -106,4 +108,15 @@ Deno.test("a failure that others followed while the test was ended is told befor
   assertEquals(all.errors.map(({ message }) => message), ["first", "second", "third"]);
   const alone = new Error("alone");
   assertEquals(withSuppressed(alone), alone);
+});
+
+Deno.test("clients that reset their connections in the queue do not end a server of a test", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  for (let count = 0; count < 3; count++) await connectAndReset(port);
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  for await (const accepted of acceptedBy(listener)) {
+    using one = accepted;
+    if ((one.remoteAddr as Deno.NetAddr).port === (conn.localAddr as Deno.NetAddr).port) break;
+  }
 });

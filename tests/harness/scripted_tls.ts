@@ -1,5 +1,6 @@
 /** A server of HTTPS in front of which a test can misbehave, for each connection from then on. */
 import type { TlsFiles } from "../../src/gateway/tls/listen_tls.ts";
+import { acceptedBy } from "./accepted.ts";
 
 /** What it does with a connection: passes it on, or one of the things that no server should do. */
 export type Behaviour = "well" | "stall" | "close" | "reset" | "garbage" | "half";
@@ -32,7 +33,7 @@ export class ScriptedTls implements AsyncDisposable {
   }
 
   async #accept(): Promise<void> {
-    for await (const conn of this.#listener) {
+    for await (const conn of acceptedBy(this.#listener)) {
       this.count++;
       this.#conns.add(conn);
       void this.#serve(conn).catch(() => {});

@@ -8,6 +8,7 @@ import { Child } from "./child.ts";
 import { withTestDeadline } from "./test_deadline.ts";
 import type { UpstreamPlan } from "./upstream_program.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
+import { acceptedBy } from "./accepted.ts";
 
 /** Anything that can be listed in `--hosts`. */
 export interface Named {
@@ -220,7 +221,7 @@ export function silentUpstream(): Named & AsyncDisposable {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const conns: Deno.Conn[] = [];
   const accepting = (async () => {
-    for await (const conn of listener) conns.push(conn);
+    for await (const conn of acceptedBy(listener)) conns.push(conn);
   })();
   return {
     name: `127.0.0.1:${(listener.addr as Deno.NetAddr).port}`,

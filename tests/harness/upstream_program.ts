@@ -4,6 +4,7 @@
  * argument is an `UpstreamPlan` in JSON. When it listens it prints its address, as one line on stdout.
  */
 import { LineConn } from "./line_conn.ts";
+import { acceptedBy } from "./accepted.ts";
 
 export interface UpstreamPlan {
   /** Its name, and its answer to `who`. */
@@ -105,5 +106,5 @@ if (import.meta.main) {
     ? Deno.listen({ ...plan.listen, tcpBacklog: plan.backlog })
     : Deno.listen(plan.listen);
   console.log(JSON.stringify(listener.addr));
-  for await (const socket of listener) void upstream.serve(socket);
+  for await (const socket of acceptedBy<Deno.Conn>(listener)) void upstream.serve(socket);
 }

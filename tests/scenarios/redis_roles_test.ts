@@ -12,6 +12,7 @@ import { scenario, testWithPrograms } from "../harness/scenario.ts";
 import { untilTrue, withTestDeadline } from "../harness/test_deadline.ts";
 import { unusedPort } from "../../src/base/testing/ports.ts";
 import { writeCertificate } from "../../src/net/testing/certificate.ts";
+import { acceptedBy } from "../harness/accepted.ts";
 
 const REDIS = { check: "redis" };
 
@@ -309,7 +310,7 @@ function fakeReplica() {
     }
   };
   const serving = (async () => {
-    for await (const conn of listener) serve(conn).catch(() => {});
+    for await (const conn of acceptedBy(listener)) serve(conn).catch(() => {});
   })();
   return {
     name: `127.0.0.1:${listener.addr.port}`,

@@ -7,6 +7,7 @@ import { spawnProxy, startProxy } from "../harness/proxy.ts";
 import { scenario } from "../harness/scenario.ts";
 import { refusingUpstream, startUpstream } from "../harness/upstream.ts";
 import { LineConn } from "../harness/line_conn.ts";
+import { acceptedBy } from "../harness/accepted.ts";
 
 scenario(
   "--fail-threshold consecutive failures bring an upstream down",
@@ -72,7 +73,7 @@ scenario(
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const heard = Promise.withResolvers<Uint8Array>();
     const serving = (async () => {
-      for await (const socket of listener) {
+      for await (const socket of acceptedBy(listener)) {
         const conn = new LineConn(socket);
         // Probes send nothing; the first connection with bytes is the test's client.
         const first = await conn.chunk().catch(() => undefined);

@@ -1,4 +1,5 @@
 /** Peers on real sockets that stand on the list of endpoints, and are no etcd that works. */
+import { acceptedBy } from "../../harness/accepted.ts";
 
 /** What one does with a request. */
 type Serve = (conn: Deno.TcpConn) => Promise<void>;
@@ -103,7 +104,7 @@ export class BrokenEndpoint implements AsyncDisposable {
   async #accept(serve: Serve): Promise<void> {
     const ends: Promise<void>[] = [];
     try {
-      for await (const conn of this.#listener) {
+      for await (const conn of acceptedBy(this.#listener)) {
         this.asked++;
         this.#conns.add(conn);
         ends.push(
