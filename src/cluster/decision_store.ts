@@ -67,6 +67,8 @@ export class DecisionStore {
       const last = this.#last;
       const isNew = decision.phase === "promoting";
       if (last !== undefined && decision.epoch < last.epoch + (isNew ? 1 : 0)) return already(last);
+      // What seemed unfinished was finished meanwhile, and clients are there: `from` is not who served last.
+      if (isNew && decision.move === "resume" && last?.phase === "done") return finished(last);
       const revision = this.#revision;
       try {
         const result = await etcd.transact([
@@ -123,6 +125,10 @@ export class DecisionStore {
 function isSame(one: Decision, other: Decision): boolean {
   const { epoch, phase, to, by } = other;
   return one.epoch === epoch && one.phase === phase && one.to === to && one.by === by;
+}
+
+function finished({ epoch, to }: Decision): string {
+  return `the promotion of ${to} in epoch ${epoch} is finished`;
 }
 
 function already({ epoch, by }: Decision): string {

@@ -100,3 +100,19 @@ Deno.test("the end of a promotion is not stored over a newer one of the same pro
   const { epoch, phase } = JSON.parse(members.etcd.keys.get("decision")!.value);
   assertEquals([epoch, phase], [2, "promoting"]);
 });
+
+Deno.test("a promotion that has just been finished is not begun anew as if it were unfinished", async () => {
+  const members = new Members();
+  const { coordinator } = members.join("p1");
+  await members.pass(100);
+  await members.settle(coordinator.decide(promotion(1)));
+  const { id: _, ...end } = promotion(1);
+  // At once, so that the end has not been read yet.
+  const again = { ...promotion(2), move: "resume" } as const;
+  const late = coordinator.conclude(end).then(() => coordinator.decide(again));
+  assertEquals(await members.settle(late), {
+    denied: "the promotion of b in epoch 1 is finished",
+  });
+  const { epoch, phase } = JSON.parse(members.etcd.keys.get("decision")!.value);
+  assertEquals([epoch, phase], [1, "done"]);
+});
