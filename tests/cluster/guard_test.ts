@@ -4,6 +4,9 @@ import { testWithPrograms } from "../harness/scenario.ts";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { ProxyCluster } from "./proxy_cluster.ts";
 
+/** Shorter than the triggers here, and long enough for a proxy on a busy machine to keep it. */
+const LEASE = { "coordinator-lease": "15s" };
+
 /** A process and its parent. */
 interface Process {
   readonly pid: number;
@@ -60,7 +63,7 @@ testWithPrograms(
   "cluster: the watcher of a trigger is killed, then its proxy is stopped: no two runs overlap",
   ["etcd", "flock"],
   async () => {
-    await using cluster = await ProxyCluster.start(2);
+    await using cluster = await ProxyCluster.start(2, LEASE);
     const writers = cluster.write();
     const { first, second, members, folder } = cluster;
     const leader = await cluster.leader();
@@ -84,7 +87,7 @@ testWithPrograms(
   "cluster: a leader that is cut off ends its trigger with all its processes before another one begins",
   ["etcd", "flock"],
   async () => {
-    await using cluster = await ProxyCluster.start(2);
+    await using cluster = await ProxyCluster.start(2, LEASE);
     const { first, second, members, folder } = cluster;
     const leader = await cluster.leader();
     const other = members.find((each) => each !== leader)!;
@@ -111,7 +114,7 @@ testWithPrograms(
   "cluster: a trigger whose watcher was killed ends with an error, and not without a word",
   ["etcd", "flock"],
   async () => {
-    await using cluster = await ProxyCluster.start(1);
+    await using cluster = await ProxyCluster.start(1, LEASE);
     const { first, second, folder } = cluster;
     const leader = await cluster.leader();
     await folder.write("seconds-failover", "25");
