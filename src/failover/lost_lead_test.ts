@@ -127,3 +127,30 @@ Deno.test("a promotion that was given up, and is stored late, does not hold the 
   machine.view({ role: "leads", decision: late });
   assertEquals([machine.active, machine.done], ["a", [`conclude a ${epoch + 3}`]]);
 });
+
+Deno.test("an unfinished promotion whose server is the primary already is not given up when it is refused", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const refused = { how: "failed", reason: "too many connections", promotion: "refused" } as const;
+  const unfinished = decision({ to: "b", phase: "promoting" });
+  const after = (role: "primary" | "standby") => {
+    const machine = new Machine({ ...POLICY, fall: 1, rise: 1, roles });
+    const begun: string[] = [];
+    const round = () => {
+      for (const [name, is] of [["a", "primary"], ["b", role]] as const) {
+        machine.result(name, answeredAs(is));
+        begun.push(...machine.done.filter((each) => / [ab]$/.test(each)));
+      }
+    };
+    machine.view({ role: "leads", decision: unfinished }).take({ type: "begun" });
+    round();
+    const { epoch } = machine.state;
+    machine.take({ type: "triggersEnded", epoch, outcome: refused });
+    round();
+    machine.take({ type: "ticked" }, 60_000);
+    round();
+    return begun;
+  };
+  // Nobody knows who served before it, so that nothing else says which one of two primaries is stale.
+  assertEquals(after("primary"), ["resume b", "resume b"]);
+  assertEquals(after("standby"), ["resume b", "failover a"]);
+});

@@ -280,10 +280,11 @@ function isForNext(
   return promotion === "refused" || onTriggerFailure === "next";
 }
 
-/** The promotion that a restart interrupted was refused now: the upstream before it counts as chosen again. */
+/** An interrupted promotion was refused now: the one before it counts again, unless the candidate is a primary already. */
 function giveUpRemembered(context: StepContext, name: string): void {
   const { remembered } = context.state;
-  if (remembered?.unfinished?.to !== name || remembered.served === name) return;
+  const isDone = remembered?.served === name || takesWrites(context.state, name);
+  if (remembered?.unfinished?.to !== name || isDone) return;
   context.set({ remembered: { ...remembered, isGivenUp: true } });
 }
 
