@@ -33,6 +33,8 @@ interface Well {
   wholeSince: number;
   /** Since when it reaches etcd, whatever else. */
   connectedSince: number;
+  /** By server: since when nothing is between the two, whatever the server is. */
+  readonly reachesSince: Map<string, number>;
   /** When its clients went to that server last. */
   servedAt: number;
   /** The last decision that it has followed for certain. It serves on by that without etcd. */
@@ -58,7 +60,10 @@ const FOLLOWS_MS = 20_000;
 const MISSING_MS = 5_000;
 /** An upstream that is down is replaced so soon, in milliseconds. */
 const REPLACED_MS = 10_000;
-/** How long a server has been a primary that all proxies know as one, in milliseconds. */
+/**
+ * How long a server has been a primary, and has been within reach, that a proxy knows it as one, in milliseconds: a check
+ * that was on its way before that has to time out first, and the next one comes after its pause.
+ */
 const KNOWN_MS = 3_000;
 /** So long after it was opened a session on another upstream has ended, in milliseconds. */
 const SESSION_MS = 2_500;
@@ -149,11 +154,14 @@ export class Rules {
     }
   }
 
-  /** Whether the proxy `by` must know that `server` serves: where nothing is between the two. */
+  /** Whether the proxy `by` must know that `server` serves: where nothing has been between the two for a while. */
   #knowsAsPrimary(by: string, server: string): boolean {
-    const { servers, proxies, reaches } = this.#settings;
+    const { servers, proxies, now } = this.#settings;
     const proxy = proxies().find(({ name }) => name === by);
-    return proxy !== undefined && reaches(proxy, server) && servers.isPrimary(server, KNOWN_MS);
+    if (proxy === undefined) return false;
+    this.#measure();
+    const since = this.#well.get(proxy)!.reachesSince.get(server)!;
+    return now() - since > KNOWN_MS && servers.isPrimary(server, KNOWN_MS);
   }
 
   /** An upstream that most proxies have reached all the time is not left. */
@@ -350,9 +358,13 @@ export class Rules {
       const isWell = isAwake && to !== undefined && servers.isPrimary(to) && reaches(proxy, to);
       const well = this.#well.get(proxy) ?? {
         ...{ since: now(), wholeSince: now(), connectedSince: now(), servedAt: now() },
-        follows: undefined,
+        ...{ follows: undefined, reachesSince: new Map() },
       };
       this.#well.set(proxy, well);
+      for (const { name } of servers.all) {
+        const isCut = proxy.isDead || proxy.clock.stands || !reaches(proxy, name);
+        if (isCut || !well.reachesSince.has(name)) well.reachesSince.set(name, now());
+      }
       if (proxy.isDead || proxy.clock.stands || !reaches(proxy, "etcd")) {
         well.connectedSince = now();
       }
