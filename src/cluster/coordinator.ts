@@ -228,7 +228,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     while (!signal.aborted) {
       this.#isWoken = false;
       this.#wake = Promise.withResolvers();
-      this.#sample();
+      await this.#sample();
       const pauseMs = await this.#round();
       this.#roundEnded.resolve();
       this.#roundEnded = Promise.withResolvers();
@@ -275,14 +275,12 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     this.#wake.resolve();
   }
 
-  /** Looks whether sessions of the active upstream move bytes; the answer counts from the next round. */
-  #sample(): void {
+  /** Looks whether sessions of the active upstream move bytes, which this round tells the others. */
+  async #sample(): Promise<void> {
     const active = activeOf(this.#service.state());
     if (active === undefined) return;
     const { name } = active.upstream;
-    this.#service.busy(name, active.epoch).then((count) => {
-      if (count > 0) this.#traffic.flowed(name);
-    }, () => {});
+    await this.#traffic.look(name, this.#service.busy(name, active.epoch));
   }
 
   #seen(): Seen {

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { OrderOutcome } from "../failover/orders.ts";
 import type { Promotion } from "../failover/ports.ts";
 import { HELD_MS } from "../failover/cluster.ts";
+import { leader } from "../failover/testing/cluster_machine.ts";
 import { FIRST_ANSWER_MS } from "./coordinator.ts";
 import { Members, roleOf } from "./testing/membership.ts";
 
@@ -192,4 +193,22 @@ Deno.test("a lease that is revoked at any moment is replaced, and etcd is not ca
       assertEquals(members_.map(({ isReachable }) => isReachable), [true, true]);
     }
   }
+});
+
+Deno.test("that clients move bytes is told in the round in which it is seen", async () => {
+  const members = new Members();
+  const p1 = members.join("p1", "serve-last", false);
+  p1.state = leader().state;
+  const told: string[] = [];
+  members.etcd.onChange = (key, value) => {
+    if (key === "seen/p1") told.push(JSON.parse(value!).traffic);
+  };
+  p1.coordinator.begin();
+  await members.pass(100);
+  // A round that does not begin with a renewal.
+  p1.busy = 1;
+  p1.state = leader().probe("b", false).probe("b", false).state;
+  p1.coordinator.changed();
+  await members.pass(100);
+  assertEquals(told, ["none", "flows"]);
 });

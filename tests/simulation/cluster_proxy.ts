@@ -93,6 +93,8 @@ export class SimulatedProxy {
   readonly #drains = new Map<string, { order: DrainOrder; cancel: () => void }>();
   /** When sessions of an upstream moved bytes last, by upstream. */
   readonly #movedAt = new Map<string, number>();
+  /** Since when they have done so without a long pause. */
+  readonly #movesSince = new Map<string, number>();
   #lastRun: Promise<unknown> = Promise.resolve();
 
   constructor(readonly name: string, around: Surroundings) {
@@ -192,6 +194,11 @@ export class SimulatedProxy {
 
   // ---- Clients
 
+  /** Whether clients have written to an upstream for so many milliseconds, and still do. */
+  movesFor(upstream: string, ms: number): boolean {
+    return this.moves(upstream) && this.clock.now() - this.#movesSince.get(upstream)! >= ms;
+  }
+
   /** Whether clients have written to an upstream a moment ago. */
   moves(upstream: string): boolean {
     return this.#moves(upstream, CLIENT_MS * 2);
@@ -209,11 +216,17 @@ export class SimulatedProxy {
       if (route !== undefined) upstreams.add(route);
       this.#connect();
       for (const upstream of upstreams) {
-        if (this.#around.write(this, upstream)) this.#movedAt.set(upstream, this.clock.now());
+        if (this.#around.write(this, upstream)) this.#moved(upstream);
         else if (upstream === route) this.#doubt(upstream);
       }
       this.#clients();
     });
+  }
+
+  #moved(upstream: string): void {
+    const now = this.clock.now();
+    if (!this.moves(upstream)) this.#movesSince.set(upstream, now);
+    this.#movedAt.set(upstream, now);
   }
 
   /** A new client, whose connection stays. */

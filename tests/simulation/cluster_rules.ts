@@ -67,6 +67,11 @@ const REPLACED_MS = 10_000;
 const KNOWN_MS = 3_000;
 /** So long after it was opened a session on another upstream has ended, in milliseconds. */
 const SESSION_MS = 2_500;
+/**
+ * Traffic that has begun is known to all so soon: one proxy tells it with its next round, another one reads it with its
+ * own, and a call of each may be lost. In milliseconds.
+ */
+const TOLD_MS = 6_000;
 /** A program ends so long after its machine has gone on, in milliseconds. */
 const RESUMED_MS = 8_000;
 
@@ -173,9 +178,17 @@ export class Rules {
     const { reach, voters } = this.#votersOf(now);
     if (reach.length * 2 > voters) {
       this.#break(`epoch ${epoch} leaves ${from}, which most proxies see up`);
-    } else if (reach.length * 2 === voters && reach.some((proxy) => proxy.moves(from))) {
+    } else if (reach.length * 2 === voters && this.#tellTraffic(reach, from)) {
       this.#break(`epoch ${epoch} leaves ${from}, which half of the proxies see up, with clients`);
     }
+  }
+
+  /**
+   * Whether the one that leads must know that clients of one of these move bytes. It cannot know it of clients that have
+   * just begun again, as when the standbys that their writes waited for are back.
+   */
+  #tellTraffic(proxies: readonly SimulatedProxy[], upstream: string): boolean {
+    return proxies.some((proxy) => proxy.movesFor(upstream, TOLD_MS));
   }
 
   #mostReach(isWell: (well: Well) => boolean): boolean {

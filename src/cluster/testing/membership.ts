@@ -21,6 +21,8 @@ export interface Member {
   answer(outcome: OrderOutcome): void;
   state: State;
   runsTriggers: boolean;
+  /** How many sessions of the active upstream move bytes. */
+  busy: number;
 }
 
 /** A cluster whose proxies do nothing by themselves. */
@@ -40,7 +42,7 @@ export class Members {
       ...{ inputs: [] as Input[], events: [] as Event[], orders: [] as OperatorOrder[] },
       outcomes: [{ is: "finished" }] as OrderOutcome[],
       state: initialState(upstreamsOf("a", "b"), 0),
-      runsTriggers: false,
+      ...{ runsTriggers: false, busy: 0 },
     } as unknown as Member & { coordinator: ClusterCoordinator };
     const link = { delay: () => this.cut.has(instance) ? undefined : 1 };
     member.coordinator = new ClusterCoordinator(
@@ -56,7 +58,7 @@ export class Members {
           for (const outcome of member.outcomes) onOutcome(outcome);
         },
         runsTriggers: () => member.runsTriggers,
-        busy: () => Promise.resolve(0),
+        busy: () => Promise.resolve(member.busy),
       },
       { clock: this.clock, publish: (event) => member.events.push(event) },
     );
