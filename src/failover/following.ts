@@ -234,7 +234,7 @@ function takeLead(context: StepContext): void {
 }
 
 /** Nobody knows how far the triggers of this promotion came, so they run again, in an epoch of their own. */
-function takeUp(
+export function takeUp(
   context: StepContext,
   { to, from, by }: Pick<Decision, "to" | "from" | "by">,
 ): void {

@@ -8,6 +8,7 @@
  */
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";
+import { takeCalledOff } from "./called_off.ts";
 import { takeConfig } from "./configure.ts";
 import { isRefusedByOthers, mayDecide } from "./cluster.ts";
 import { drainDown, spare } from "./drains.ts";
@@ -56,7 +57,9 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
       takeDoubt(context, input.doubt);
       break;
     case "triggersEnded":
-      takeTriggersEnded(context, input.epoch, input.outcome);
+      if (input.outcome.how === "calledOff") {
+        takeCalledOff(context, input.epoch, input.outcome.reason);
+      } else takeTriggersEnded(context, input.epoch, input.outcome);
       break;
     case "ordered":
       takeOrder(context, input.id, input.order, { by: input.by, reason: input.reason });

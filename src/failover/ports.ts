@@ -95,6 +95,11 @@ export type TriggerOutcome =
   | { readonly how: "short"; readonly reason: string; readonly hasBegun: boolean }
   /** The signal was aborted before all had ended. */
   | { readonly how: "cancelled" }
+  /**
+   * One was ended, or not begun, because the lease of this proxy may have ended, as `reason` says. It is unknown how far
+   * it came, and those after it have not run.
+   */
+  | { readonly how: "calledOff"; readonly reason: string }
   /** None has begun: the decision could not be stored, because this proxy does not lead, for instance. */
   | { readonly how: "denied"; readonly reason: string };
 

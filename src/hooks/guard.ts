@@ -24,6 +24,11 @@ export interface Guard {
 const LOOK_MS = 250;
 /** How long the time of the system may take to read, in milliseconds. */
 const OFFSET_MS = 1_000;
+/**
+ * So long before a deadline the watcher may act on it, by the clock of this process: a pause while the time of the system
+ * was read makes the deadline earlier, and a later one takes a moment to reach the watcher. In milliseconds.
+ */
+const EARLY_MS = 1_000;
 
 /** The exit code of a program that was not started because its deadline had passed (sysexits.h, EX_TEMPFAIL). */
 export const TOO_LATE = 75;
@@ -111,6 +116,7 @@ export class GuardLine implements AsyncDisposable {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #offsetMs: number | undefined;
   #until = -Infinity;
+  #wasLate = false;
   #cancel = () => {};
   #isOver = false;
 
@@ -128,6 +134,11 @@ export class GuardLine implements AsyncDisposable {
     this.#look();
   }
 
+  /** Whether a deadline may have passed before the watcher heard of a later one, or has passed now. */
+  get mayHaveEnded(): boolean {
+    return this.#wasLate || this.#clock.now() >= this.#until - EARLY_MS;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
     this.#cancel();
@@ -139,6 +150,7 @@ export class GuardLine implements AsyncDisposable {
   #look(): void {
     const until = this.#clock.now() + this.#guard.leftMs();
     if (until > this.#until + LOOK_MS) {
+      this.#wasLate ||= this.#until !== -Infinity && this.mayHaveEnded;
       this.#until = until;
       void this.#write(deadlineOf(this.#guard, this.#clock, this.#offsetMs));
     }

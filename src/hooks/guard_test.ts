@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { ManualClock, realClock } from "../base/clock.ts";
+import { type Clock, ManualClock, realClock } from "../base/clock.ts";
 import { NEVER_ABORTED } from "../base/deadline.ts";
 import { Child, isAlive, untilGone } from "../../tests/harness/child.ts";
 import { Folder } from "../../tests/harness/folder.ts";
@@ -12,6 +12,8 @@ const MAIN = new URL("../../tests/harness/guarded_main.ts", import.meta.url).pat
 
 /** So long a guarded program may run in these tests, in milliseconds: a busy machine starts it within that time. */
 const LEFT_MS = 5_000;
+
+const CALLED_OFF = "was called off: the lease of this proxy may have ended";
 
 /** The function for a guard that lasts that long from its first use, and is not renewed. */
 function leftOnce(): () => number {
@@ -42,9 +44,16 @@ Deno.test("a guarded program gets its arguments and an empty stdin, and its exit
 
 Deno.test("a guarded program ends at its deadline with its children, and does not start after it", async () => {
   const { ending } = await runGuarded("sleep 100 & sleep 100", leftOnce());
-  assertEquals([ending.how, ending.reason], ["signalled", "was ended by SIGKILL"]);
+  assertEquals([ending.reason, ending.isCalledOff], [CALLED_OFF, true]);
   const late = await runGuarded("echo ran", () => 0);
-  assertEquals([late.ending.code, late.lines], [75, []]);
+  assertEquals([late.ending.reason, late.lines], [CALLED_OFF, []]);
+});
+
+Deno.test("a guarded program that ends by itself long before its deadline is not called off", async () => {
+  const killed = (await runGuarded("kill -KILL $$", () => 600_000)).ending;
+  assertEquals([killed.reason, killed.isCalledOff], ["was ended by SIGKILL", undefined]);
+  const failed = (await runGuarded("exit 75", () => 600_000)).ending;
+  assertEquals([failed.code, failed.isCalledOff], [75, undefined]);
 });
 
 Deno.test("a guard that is renewed lets the program run on", async () => {
@@ -62,7 +71,7 @@ Deno.test("background processes of a guarded program stay when it has ended by i
   const pid = lines[0]!;
   // One that began later is ended by its guard, so the time of the first one is over as well.
   const later = await runGuarded("sleep 100", leftOnce());
-  assertEquals(later.ending.reason, "was ended by SIGKILL");
+  assertEquals(later.ending.reason, CALLED_OFF);
   assert(isAlive(pid));
   Deno.kill(Number(pid), "SIGKILL");
 });
@@ -158,4 +167,26 @@ Deno.test("GuardLine writes later deadlines only, and the end", async () => {
   assertEquals(lines.length, 2);
   await line[Symbol.asyncDispose]();
   assertEquals([lines.at(-1), clock.pending], ["over", 0]);
+});
+
+Deno.test("GuardLine knows that a deadline may have passed before the watcher heard of a later one", async () => {
+  for (const stoodMs of [3_000, 4_500, 6_000]) {
+    const timers = new ManualClock();
+    let [until, stood] = [5_000, 0];
+    const clock: Clock = {
+      now: () => timers.now() + stood,
+      recent: () => timers.now() + stood,
+      wall: () => timers.wall() + stood,
+      after: (ms, run) => timers.after(ms, run),
+    };
+    const guard = { leftMs: () => until - clock.now() };
+    const line = new GuardLine(new WritableStream(), guard, clock, 0);
+    assertEquals(line.mayHaveEnded, false);
+    // The lease is renewed in time, and this process does not run.
+    until = 60_000;
+    stood = stoodMs;
+    await timers.advance(300);
+    assertEquals(line.mayHaveEnded, stoodMs > 4_000, `${stoodMs} ms`);
+    await line[Symbol.asyncDispose]();
+  }
 });

@@ -10,7 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import { endAfter, NEVER_ABORTED, settlesWithin, whenAborted } from "../base/deadline.ts";
 import { formatDuration } from "../base/duration.ts";
 import { fileChange, fileState } from "./file_state.ts";
-import { deadlineOf, type Guard, GUARDED, GuardLine, uptimeOffset } from "./guard.ts";
+import { deadlineOf, type Guard, GUARDED, GuardLine, TOO_LATE, uptimeOffset } from "./guard.ts";
 import { Output } from "./output.ts";
 import { isProgramShortage } from "./shortage.ts";
 
@@ -48,6 +48,8 @@ export interface Ending {
    * the program ran, and whether all of it did. One that succeeded and was removed meanwhile did run.
    */
   readonly isFileChanged?: true;
+  /** Set if its guard ended it, or did not start it, because its deadline had passed. */
+  readonly isCalledOff?: true;
   /** The last line, if the program printed more than is passed on as lines. */
   readonly lastLine?: string;
   readonly tookMs: number;
@@ -63,6 +65,9 @@ export const KILL_GRACE_MS = 2_000;
  */
 const LINGER_MS = 250;
 const LINGER_STEPS = 5;
+
+/** Why a program was ended by its guard, which stands for a lease. */
+const CALLED_OFF = "was called off: the lease of this proxy may have ended";
 
 const HAS_GROUPS = Deno.build.os !== "windows";
 
@@ -123,7 +128,7 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     const how = isProgramShortage(child) ? "short" : "notStarted";
     return ended(how, `could not be started: ${whyNotStarted(child)}`);
   }
-  await using _line = run.guard === undefined
+  await using line = run.guard === undefined
     ? undefined
     : new GuardLine(child.stdin, run.guard, clock, offsetMs);
   const output = new Output([child.stdout, child.stderr], run.onLine, clock);
@@ -132,7 +137,10 @@ async function runOne(run: Run, clock: Clock, now: AbortSignal): Promise<Ending>
     if (run.leftovers === "end") signalGroup(child, "SIGKILL");
     await lastWords(output, clock);
     await output.close();
+    const mayBeLate = line?.mayHaveEnded === true;
     const { code, signal } = await child.status;
+    const isCalledOff = mayBeLate && (signal === "SIGKILL" || code === TOO_LATE);
+    if (isCalledOff) return { ...ended("signalled", CALLED_OFF), isCalledOff };
     const seen = fileChange(path, before);
     const change = code === 0 && seen === "removed" ? undefined : seen;
     const { lastDiscarded: lastLine } = output;

@@ -95,9 +95,11 @@ export class ProgramTriggers implements Triggers {
     for (const program of found.programs) {
       if (signal.aborted) return { how: "cancelled" };
       if (done.has(program) || failed.has(program)) continue;
-      const { how, code, reason } = await this.#runOne(program, promotion, signal);
+      const ending = await this.#runOne(program, promotion, signal);
+      const { how, code, reason } = ending;
       if (how === "aborted") return { how: "cancelled" };
       const what = `trigger ${program} ${reason}`;
+      if (ending.isCalledOff) return { how: "calledOff", reason: what };
       if (how === "short") return { how, reason: what, hasBegun: done.size + failed.size > 0 };
       if (code === 0) done.add(program);
       else if (goOn) failed.set(program, what);

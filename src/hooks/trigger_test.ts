@@ -24,14 +24,22 @@ class Fixture implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly #programs = new Programs(this.clock);
 
-  private constructor(readonly folder: ProgramFolder, timeoutMs: number, goOn: boolean) {
-    const settings = { path: folder.path, timeoutMs, service: "db", goOn, warnings: [] };
+  private constructor(
+    readonly folder: ProgramFolder,
+    timeoutMs: number,
+    goOn: boolean,
+    leftMs: number,
+  ) {
+    const settings = {
+      ...{ path: folder.path, timeoutMs, service: "db", goOn, warnings: [] },
+      guard: () => Promise.resolve({ leftMs: () => leftMs }),
+    };
     const publish = (event: Event) => this.output.add(this.#line(event));
     this.triggers = new ProgramTriggers(settings, this.#programs, publish);
   }
 
-  static async begin(timeoutMs = 0, goOn = true): Promise<Fixture> {
-    return new Fixture(await ProgramFolder.make(), timeoutMs, goOn);
+  static async begin(timeoutMs = 0, goOn = true, leftMs = 60_000): Promise<Fixture> {
+    return new Fixture(await ProgramFolder.make(), timeoutMs, goOn, leftMs);
   }
 
   #line(event: Event): string {
@@ -137,6 +145,20 @@ Deno.test("a run reports that all triggers ran, which one failed, or that it was
   assertEquals(await fixture.triggers.run({ ...promotion, epoch: 9 }, stopped), {
     how: "cancelled",
   });
+});
+
+Deno.test("a trigger that its guard has ended is called off, and none after it runs, whatever a failure means", async () => {
+  for (const goOn of [true, false]) {
+    await using fixture = await Fixture.begin(0, goOn, 900);
+    const first = await fixture.folder.script("1", "sleep 1000");
+    await fixture.folder.script("2", "exit 0");
+    const why = "was called off: the lease of this proxy may have ended";
+    assertEquals(await fixture.triggers.run({ ...promotion, fence: 41 }, never), {
+      how: "calledOff",
+      reason: `trigger ${first} ${why}`,
+    });
+    assertEquals(fixture.output.lines, ["started 1 7", `failed 1 7 ${why}`]);
+  }
 });
 
 Deno.test("where a failure counts, later triggers wait, and a retry begins with the failed one", async () => {

@@ -47,7 +47,8 @@ export function factsOf(recorded: Recorded): RecordedFacts {
     const { at, input } = recorded.entries[index]!;
     if (input.type === "triggersEnded") {
       const run = running.get(input.epoch);
-      if (run !== undefined && input.outcome.how !== "cancelled") {
+      const { how } = input.outcome;
+      if (run !== undefined && how !== "cancelled" && how !== "calledOff") {
         triggers.push({ to: run.to, tookMs: at - run.at, outcome: input.outcome });
       }
     }

@@ -328,7 +328,7 @@ export class SimulatedProxy {
     const leads = await this.coordinator.confirmLead();
     if (signal.aborted || this.isDead) return { how: "cancelled" };
     // A guard that starts after the deadline starts no program.
-    if (!leads || leftMs() <= 0) return { how: "failed", reason: "exited with 75" };
+    if (!leads || leftMs() <= 0) return { how: "calledOff", reason: "not begun" };
     return await new Promise((resolve) => {
       onTriggers(this, promotion, "begin");
       const timers: (() => void)[] = [];
@@ -341,7 +341,7 @@ export class SimulatedProxy {
         clock.after(0, () => resolve(outcome));
       };
       const end = () => over({ how: "cancelled" });
-      const kill = () => over({ how: "failed", reason: "killed" });
+      const kill = () => over({ how: "calledOff", reason: "killed" });
       const durationMs = random() * (random() < 0.125 ? LONG_TRIGGERS_MAX_MS : TRIGGERS_MAX_MS);
       let isGood = random() < 0.9;
       timers.push(machine.after(durationMs * random(), () => {
