@@ -460,14 +460,18 @@ export class Simulation {
       case "refuse":
         this.admission = "closed";
         return;
-      case "open":
-        this.admission = { upstream: effect.upstream.name, epoch: effect.epoch };
-        this.opened.push(effect.epoch);
-        if (this.state.admission.is === "open") {
+      case "open": {
+        const { upstream: { name: upstream }, epoch } = effect;
+        // The end of the operator's hold opens to the same decision again, also while triggers run beside the traffic.
+        const isSame = epoch === this.opened.at(-1);
+        this.admission = { upstream, epoch };
+        this.opened.push(epoch);
+        if (this.state.admission.is === "open" && !isSame) {
           const before = this.served.at(-1) ?? this.#begunTo;
-          this.served = [...before === undefined ? [] : [before], effect.upstream.name];
+          this.served = [...before === undefined ? [] : [before], upstream];
         }
         return;
+      }
       case "drain":
         this.drains.set(effect.order.upstream, effect.order);
         return;
