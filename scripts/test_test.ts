@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { grouped, readReport, runTests, slowest, testFiles } from "./test.ts";
 import { Folder } from "../tests/harness/folder.ts";
 import { withTestDeadline } from "../tests/harness/test_deadline.ts";
@@ -63,6 +63,9 @@ Deno.test("each test file runs alone or in one group, and groups have short file
 const SCENARIO = new URL("../tests/harness/scenario.ts", import.meta.url).href;
 const FAILS = `testWithPrograms("fails", [], () => Promise.reject(new Error("the reason")));`;
 
+/** How the harness notes it. */
+const NOTED = /^fails\nError: the reason\n/m;
+
 /** Runs a file with this text; it is overdue when it has written the file `hangs`. */
 async function runOf(text: string) {
   await using folder = await Folder.make();
@@ -71,34 +74,74 @@ async function runOf(text: string) {
     `import { testWithPrograms } from ${JSON.stringify(SCENARIO)};\n${text}`,
   );
   const overdue = new AbortController();
-  const ended = runTests([path], folder.path, overdue.signal, "null");
+  let printed = "";
+  const settings = {
+    folder: folder.path,
+    overdue: overdue.signal,
+    print: (text: string) => printed += text,
+  };
+  const ended = runTests([path], settings);
   if (text.includes("hangs")) {
     await folder.has("hangs");
     overdue.abort();
   }
-  const { code, results, failures } = await withTestDeadline("a run to end", ended);
-  return { code, outcomes: results.map(({ name, outcome }) => `${name} ${outcome}`), failures };
+  const { results, ...run } = await withTestDeadline("a run to end", ended);
+  return { ...run, outcomes: results.map(({ name, outcome }) => `${name} ${outcome}`), printed };
 }
 
 Deno.test("a run that takes too long is ended: what did not end has failed, and what failed before is said", async () => {
-  const { code, outcomes, failures } = await runOf(`${FAILS}
+  const { code, outcomes, failed, failures } = await runOf(`${FAILS}
     Deno.test("hangs", async () => {
       await Deno.writeTextFile(new URL("hangs", import.meta.url), "");
       await new Promise((resolve) => setTimeout(resolve, 60_000));
     });
   `);
-  assertEquals([code, outcomes], [130, ["fails failed", "hangs failed"]]);
-  assertMatch(failures, /^fails\nError: the reason\n/);
+  assertEquals([code, outcomes, failed], [130, ["fails failed", "hangs failed"], 2]);
+  assertMatch(failures, NOTED);
 });
 
 Deno.test("a run that breaks off says what failed before", async () => {
   const dies = `Deno.test("dies", () => Deno.kill(Deno.pid, "SIGKILL"));`;
-  const { code, outcomes, failures } = await runOf(FAILS + dies);
-  assertEquals([code, outcomes], [137, []]);
-  assertMatch(failures, /^fails\nError: the reason\n/);
+  const { code, outcomes, failed, failures } = await runOf(FAILS + dies);
+  assertEquals([code, outcomes, failed], [137, [], 1]);
+  assertMatch(failures, NOTED);
 });
 
-Deno.test("a run that ends by itself says nothing twice", async () => {
-  const { code, outcomes, failures } = await runOf(FAILS);
-  assertEquals([code, outcomes, failures], [1, ["fails failed"], ""]);
+Deno.test("a run that ends by itself shows what a file printed that failed, and says nothing twice", async () => {
+  const { code, outcomes, failed, failures, printed } = await runOf(FAILS);
+  assertEquals([code, outcomes, failed], [1, ["fails failed"], 1]);
+  assertMatch(
+    failures,
+    /^\S*some_test.ts ended with exit code 1:\n.*ERRORS.*error: Error: the reason/s,
+  );
+  assert(!NOTED.test(failures), failures);
+  assertMatch(printed, /fails \.\.\. .*FAILED/);
+});
+
+Deno.test("each file has its own process, and one that does not load is a failure beside the results of the others", async () => {
+  await using folder = await Folder.make();
+  const files = {
+    a: `Deno.test("has a process", () => Deno.writeTextFile(new URL("a", import.meta.url), String(Deno.pid)));`,
+    b: `Deno.test("has another one", () => Deno.writeTextFile(new URL("b", import.meta.url), String(Deno.pid)));`,
+    c: `throw new Error("no tests");`,
+  };
+  const paths = await Promise.all(
+    Object.entries(files).map(([name, text]) => folder.write(`${name}_test.ts`, text)),
+  );
+  const printed: string[] = [];
+  const ended = runTests(paths, {
+    folder: folder.path,
+    flags: ["--no-lock"],
+    overdue: new AbortController().signal,
+    print: (text) => printed.push(text),
+  });
+  const { code, results, failed, failures } = await withTestDeadline("a run to end", ended);
+  assertEquals([code, failed, printed.length], [1, 1, 3]);
+  const outcomes = results.map(({ name, outcome }) => `${name} ${outcome}`).toSorted();
+  assertEquals(outcomes, ["has a process passed", "has another one passed"]);
+  assertMatch(failures, /c_test.ts ended with exit code 1:.*no tests/s);
+  const pids = await Promise.all(
+    ["a", "b"].map((name) => Deno.readTextFile(`${folder.path}/${name}`)),
+  );
+  assertEquals(new Set([...pids, String(Deno.pid)]).size, 3);
 });
