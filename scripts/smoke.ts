@@ -11,6 +11,7 @@ import { EXECUTABLE } from "../tests/harness/proxy.ts";
 import { Child } from "../tests/harness/child.ts";
 import { unusedPort } from "../src/base/testing/ports.ts";
 import { untilRefused } from "../src/net/testing/refused.ts";
+import { acceptedBy } from "../tests/harness/accepted.ts";
 
 const STEP_MAX_MS = 20_000;
 const PAUSE_MS = 20;
@@ -40,7 +41,7 @@ const TCP: Mode = {
   serve(says) {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const accepting = (async () => {
-      for await (const conn of listener) {
+      for await (const conn of acceptedBy(listener)) {
         // Checks connect and close, before or after the name is written.
         conn.write(new TextEncoder().encode(says)).catch(() => {}).finally(() => conn.close());
       }

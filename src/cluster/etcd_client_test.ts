@@ -12,6 +12,7 @@ import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
 import { EtcdClient, type EtcdSettings } from "./etcd_client.ts";
 import { EtcdError } from "./etcd.ts";
 import { ScriptedEtcd } from "./testing/scripted_etcd.ts";
+import { acceptedBy } from "../../tests/harness/accepted.ts";
 
 const PREFIX = "/failover/v1/test/svc/";
 
@@ -218,7 +219,7 @@ test("reports peers that reset, stall, talk without end, or are no etcd, in time
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const conns: Deno.TcpConn[] = [];
     const serving = (async () => {
-      for await (const conn of listener) {
+      for await (const conn of acceptedBy(listener)) {
         conns.push(conn);
         serve(conn).catch(() => {});
       }

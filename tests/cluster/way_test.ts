@@ -1,11 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { withTestDeadline } from "../harness/test_deadline.ts";
 import { Way } from "./way.ts";
+import { acceptedBy } from "../harness/accepted.ts";
 
 Deno.test("a way that is cut twice ends in time, and is open again after it has healed once", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
-    for await (const conn of listener) conn.readable.pipeTo(conn.writable).catch(() => {});
+    for await (const conn of acceptedBy(listener)) {
+      conn.readable.pipeTo(conn.writable).catch(() => {});
+    }
   })().catch(() => {});
   const way = new Way(`127.0.0.1:${listener.addr.port}`);
   const [hostname, port] = way.address.split(":") as [string, string];

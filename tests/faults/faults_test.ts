@@ -5,6 +5,7 @@ import { FAULTS } from "./faults.ts";
 import { Load, type Tally } from "./load.ts";
 import { comparedProxies } from "./proxies.ts";
 import { runFault } from "./run_fault.ts";
+import { acceptedBy } from "../harness/accepted.ts";
 
 /** None of these faults is noticed by silence, and on a busy machine a check may take long. */
 const OURS = comparedProxies({ haproxy: false }, "10s");
@@ -52,7 +53,7 @@ Deno.test("[faults] the client counts what was turned away, lost, doubled and wr
   // Nobody answers this client; the request logs of the upstreams are invented.
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const gone = (async () => {
-    for await (const conn of listener) conn.close();
+    for await (const conn of acceptedBy(listener)) conn.close();
   })();
   const load = new Load(listener.addr.port);
   await load.begin();

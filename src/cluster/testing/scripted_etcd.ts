@@ -1,4 +1,5 @@
 /** A peer on a real socket in place of etcd. */
+import { acceptedBy } from "../../../tests/harness/accepted.ts";
 
 /** A peer that answers as its script says, or closes the connection. */
 export class ScriptedEtcd implements AsyncDisposable {
@@ -22,7 +23,9 @@ export class ScriptedEtcd implements AsyncDisposable {
 
   async #accept(): Promise<void> {
     try {
-      for await (const conn of this.#listener) await this.#answer(conn).finally(() => conn.close());
+      for await (const conn of acceptedBy(this.#listener)) {
+        await this.#answer(conn).finally(() => conn.close());
+      }
     } catch {
       // It is closed.
     }

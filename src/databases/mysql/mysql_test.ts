@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { ManualClock } from "../../base/clock.ts";
 import { mysqlProtocol } from "./mysql.ts";
 import { MysqlFramer, packet } from "./packets.ts";
+import { acceptedBy } from "../../../tests/harness/accepted.ts";
 
 const TEXT = new TextEncoder();
 const OK = new Uint8Array([0, 0, 0, 2, 0, 0, 0]);
@@ -38,7 +39,7 @@ class LateReplica implements AsyncDisposable {
   }
 
   async #accept(): Promise<void> {
-    for await (const conn of this.#listener) void this.#serve(conn);
+    for await (const conn of acceptedBy(this.#listener)) void this.#serve(conn);
   }
 
   async #serve(conn: Deno.Conn): Promise<void> {

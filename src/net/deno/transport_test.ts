@@ -12,6 +12,7 @@ import { serveFetch } from "../../http1/fetch_app.ts";
 import { Server } from "../../http1/server.ts";
 import { assertNothingSent } from "../../base/testing/faults.ts";
 import { untilRefused } from "../testing/refused.ts";
+import { acceptedBy } from "../../../tests/harness/accepted.ts";
 
 function listen(): { listener: Deno.TcpListener; port: number } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: unusedPort() });
@@ -69,7 +70,7 @@ Deno.test("TLS trusts the given authority, for the given name, and nothing else"
   const { cert, key } = await certificateFor("up.test");
   const listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
   const accepting = (async () => {
-    for await (const conn of listener) {
+    for await (const conn of acceptedBy(listener)) {
       // A client that does not trust the certificate ends the handshake, and reports it.
       conn.handshake().then(() => conn.write(new Uint8Array(3)), () => {}).finally(() =>
         conn.close()
