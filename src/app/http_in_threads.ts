@@ -276,7 +276,8 @@ class HttpInThreads implements Service {
     const service = this.#service;
     this.#watch?.[Symbol.dispose]();
     // The port is closed first, because running triggers may take long to end.
-    const { inForce, ended } = service.stop(drainMs, isLeft);
+    // Clients in the queue of a socket that is lent are those of the next process.
+    const { inForce, ended } = service.stop(drainMs, isLeft || this.#port.passed?.isLent === true);
     const cutAll = () => service.cutAll();
     now.addEventListener("abort", cutAll);
     if (now.aborted) cutAll();

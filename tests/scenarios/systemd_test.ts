@@ -90,6 +90,11 @@ if (isLinux) {
       assertEquals(answers, [...Array(CLIENTS).fill("primary"), "OK"]);
       assertEquals(second.events("config.warned", { warning: /socket|descriptor/ }), []);
       assertEquals(await second.stop(), 0);
+      // The sockets are still the manager's, and its next proxy answers what comes meanwhile.
+      const later = ask(listen, "/");
+      await using third = start();
+      assertEquals(await later, "primary");
+      assertEquals(await third.stop(), 0);
     },
     needs,
   );
