@@ -103,7 +103,14 @@ class HttpShard implements Shard {
         const share = new FairShare(context.limits[0]!);
         const sharing = { yieldMs: YIELD_MS, yields: (now: number) => share.yields(now) };
         const refuse = this.#refuse;
-        const shared = { listener: this.#listener, address: this.#address!, refuse, sharing };
+        const isOurs = () => !this.#isLeft;
+        const shared = {
+          listener: this.#listener,
+          address: this.#address!,
+          refuse,
+          isOurs,
+          sharing,
+        };
         this.#port = acceptShared(host, shared, acceptee, options);
         return Promise.resolve(this.#port);
       },

@@ -117,6 +117,11 @@ export interface Kernel {
   /** Returns a new pipe, as large as the system allows. */
   pipe(): Pipe | number;
 
+  /**
+   * No client can connect to this listening socket from now on, but those in its accept queue stay there. Their kernels
+   * try again after a second, and are refused or accepted by whoever listens then. Missing where there is no such call.
+   */
+  ignoreClients?(listener: number): void;
   /** Closes the sending side: the peer gets a FIN after all bytes that were sent. */
   shutdownWrite(fd: number): void;
   close(fd: number): void;

@@ -34,6 +34,7 @@ const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
 const SO_KEEPALIVE = 9;
 const SO_LINGER = 13;
+const SO_ATTACH_FILTER = 26;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
@@ -56,6 +57,16 @@ const SPLICE_F_NONBLOCK = 2;
 
 /** The first keep-alive probe after 60 s of silence, then one every 10 s; after nine the peer is gone (tcp(7)). */
 const KEEPALIVE = { idleSec: 60, intervalSec: 10 };
+/**
+ * A filter for a listening TCP socket that drops packets with SYN in their TCP header, which the filter gets first
+ * (socket(7), linux/filter.h): load byte 13; is bit 2 set? drop it : pass it whole.
+ */
+const WITHOUT_SYN = new BigUint64Array([
+  0x0000000d_00000030n,
+  0x00000002_01000045n,
+  0x00000000_00000006n,
+  0xffffffff_00000006n,
+]);
 /** `tcpi_bytes_acked` of `struct tcp_info`, a 64-bit number (linux/tcp.h, since Linux 4.1), in 32-bit words. */
 const BYTES_ACKED_WORD = 30;
 const SCRATCH_BYTES = 64 * 1024;
@@ -295,6 +306,13 @@ export class Libc implements Kernel {
     const [read, write] = [this.#pair[0]!, this.#pair[1]!];
     const grown = this.#c.fcntl(write, F_SETPIPE_SZ, PIPE_BYTES);
     return { read, write, capacity: grown > 0 ? grown : PIPE_DEFAULT_BYTES };
+  }
+
+  ignoreClients(listener: number): void {
+    const filter = Deno.UnsafePointer.value(Deno.UnsafePointer.of(WITHOUT_SYN));
+    // struct sock_fprog: the number of instructions, and where they are.
+    const program = new BigUint64Array([BigInt(WITHOUT_SYN.length), filter]);
+    this.#c.setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, program, 16);
   }
 
   shutdownWrite(fd: number): void {

@@ -189,3 +189,28 @@ Deno.test({
     libc[Symbol.dispose]();
   },
 });
+
+Deno.test({
+  name:
+    "a listening socket that ignores clients keeps those in its queue, and the others are refused when it is closed",
+  ...onLinux,
+  fn() {
+    using libc = new Libc();
+    const listener = libc.listen(ipSockaddr("127.0.0.1", 0)!, OPTIONS);
+    const address = libc.localAddress(listener);
+    const early = libc.connect(address, OPTIONS);
+    libc.ignoreClients(listener);
+    const late = libc.connect(address, OPTIONS);
+    const accepted = libc.accept(listener);
+    assert(accepted > 0);
+    assertEquals(libc.accept(listener), -EAGAIN);
+    libc.close(listener);
+    assertEquals(libc.send(early, new Uint8Array(3), 0, 3), 3);
+    assertEquals(libc.receive(accepted), 3);
+    // Its kernel asks again.
+    libc.watch(late, 1);
+    while (libc.poll(WAIT_MS) === 1 && (libc.eventFlags(0) & FAILED) === 0);
+    assertEquals(libc.takeError(late), -ECONNREFUSED);
+    for (const fd of [early, late, accepted]) libc.close(fd);
+  },
+});

@@ -117,6 +117,13 @@ export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
     return this.#end.promise;
   }
 
+  /** Lets no more clients into the queue, and accepts all that are in it, even beyond the limit. */
+  takeLastEver(): void {
+    // Else one that came between the last one accepted and the close would be reset.
+    this.#host.loop.kernel.ignoreClients?.(this.#listener);
+    this.takeAll();
+  }
+
   /** Accepts all clients in the queue, even beyond the limit. */
   takeAll(): void {
     for (let taken = 0; taken < BACKLOG && !this.#isOver; taken++) {

@@ -87,7 +87,8 @@ async function listen(
     address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
     finished: Promise.race([acceptor.finished, host.finished]),
     end() {
-      acceptor.takeAll();
+      if (isLent) acceptor.takeAll();
+      else acceptor.takeLastEver();
       close();
     },
     close,
@@ -123,14 +124,15 @@ export interface SharedPort extends ListeningPort {
 
 /**
  * Accepts for `acceptee` from a listening socket that belongs to the main thread. `refuse` makes the kernel refuse
- * clients of it (`Libc.shutdown`). Throws if it cannot be watched.
+ * clients of it (`Libc.shutdown`); `isOurs` says whether no other process listens on it. Throws if it cannot be watched.
  */
 export function acceptShared(
   host: EmbeddedLoop,
-  { listener, address, refuse, sharing }: {
+  { listener, address, refuse, isOurs, sharing }: {
     readonly listener: number;
     readonly address: Address;
     readonly refuse: (listener: number) => void;
+    readonly isOurs: () => boolean;
     readonly sharing: Sharing;
   },
   acceptee: Acceptee,
@@ -145,7 +147,8 @@ export function acceptShared(
     finished: Promise.race([acceptor.finished, host.finished]),
     look: () => acceptor.look(),
     end() {
-      acceptor.takeAll();
+      if (isOurs()) acceptor.takeLastEver();
+      else acceptor.takeAll();
       if (acceptor.close()) refuse(listener);
     },
     close() {

@@ -202,6 +202,7 @@ async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
   });
   if (typeof port === "string") throw new Error(port);
   return {
+    port,
     clock,
     reported,
     server,
@@ -298,6 +299,25 @@ Deno.test("a port closed in a pause, or while it has no room, stays closed", asy
     await end();
     assertEquals(host.client(PORT), undefined);
   }
+});
+
+Deno.test("no client can come between the last one that a port accepts and its end", async () => {
+  const host = new FakeHost();
+  let isOpen = true;
+  Object.assign(host, { ignoreClients: () => isOpen = false });
+  const { port, server, end } = await listening(host);
+  host.client(PORT);
+  const accept = host.accept.bind(host);
+  const lost: (Peer | undefined)[] = [];
+  host.accept = (listener) => {
+    const client = accept(listener);
+    // As soon as the queue is empty, another one comes.
+    if (client < 0 && isOpen) lost.push(host.client(PORT));
+    return client;
+  };
+  port.end();
+  assertEquals([server.connections, lost.length], [1, 0]);
+  await end();
 });
 
 Deno.test("every client of a crowd is answered and nothing stays open, whatever the kernel does", async () => {
