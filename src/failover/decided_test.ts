@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Decision } from "./cluster.ts";
-import { ANN, decision, follower, Machine, SELF } from "./testing/cluster_machine.ts";
+import { ANN, decision, follower, FOLLOWS, Machine, SELF } from "./testing/cluster_machine.ts";
 import { POLICY } from "./testing/policy.ts";
 import { answeredAs, SILENT } from "./testing/results.ts";
 
@@ -73,4 +73,34 @@ Deno.test("a promotion that was taken up and is done all the same was stored lat
   machine.view({ role: "leads", decision: { ...unfinished, phase: "done" } });
   machine.result("b", SILENT).result("a", answeredAs("primary")).result("b", SILENT);
   assertEquals([machine.state.phase.name, machine.state.lastChosen], ["waiting", "b"]);
+});
+
+Deno.test("a server that was promoted and left again while this proxy was cut off is stale, also if the one before it is chosen again", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const machine = follower({ ...POLICY, fall: 1, rise: 1, roles });
+  machine.result("a", answeredAs("primary")).result("b", answeredAs("standby"));
+  const unfinished = decision({ epoch: 8, to: "b", from: "a", phase: "promoting" });
+  machine.view({ ...FOLLOWS, decision: unfinished });
+  machine.result("a", SILENT).result("b", answeredAs("primary"));
+  machine.view({ role: "cutOff", decision: unfinished });
+  const again = decision({ epoch: 9, to: "a", from: "b" });
+  machine.view({ ...FOLLOWS, decision: again }).view({ role: "leads", decision: again });
+  machine.result("a", SILENT).result("b", answeredAs("primary")).result("a", SILENT);
+  assertEquals([machine.active, machine.state.phase.name], [undefined, "waiting"]);
+  // A new standby of that server may be chosen.
+  machine.result("b", answeredAs("standby")).result("b", answeredAs("standby"));
+  machine.result("a", SILENT).result("b", answeredAs("standby"));
+  assertEquals(machine.state.phase.name, "promoting");
+});
+
+Deno.test("what a restarted proxy remembers of standbys does not count if others have decided since", () => {
+  const roles = { maxLag: undefined, promotedBy: "us" } as const;
+  const restarted = (epoch: number) => {
+    const machine = new Machine({ ...POLICY, fall: 1, rise: 1, roles });
+    const standbys = new Map([["b", "standby" as const]]);
+    machine.state = { ...machine.state, epoch: 7, lastChosen: "a", standbys };
+    return machine.view({ ...FOLLOWS, decision: decision({ epoch, to: "a" }) }).state.standbys;
+  };
+  assertEquals(restarted(7).get("b"), "standby");
+  assertEquals(restarted(9).size, 0);
 });

@@ -151,7 +151,8 @@ export function forgetStandbys(context: StepContext, before: State): void {
   if (policy.roles === undefined) return;
   const { lastChosen, lastServed } = state;
   // The one chosen before may have been promoted again.
-  const isSame = lastServed?.promotion?.epoch === before.lastServed?.promotion?.epoch;
+  const isSame = lastServed?.promotion?.epoch === before.lastServed?.promotion?.epoch &&
+    !isChosenAnew(state, before);
   if (lastChosen !== before.lastChosen || !isSame) {
     // Before the first choice nobody was promoted, so a standby of that time counts.
     const isFirst = before.lastChosen === undefined;
@@ -160,6 +161,19 @@ export function forgetStandbys(context: StepContext, before: State): void {
     // It serves again after a restart, and nobody knows what happened meanwhile.
     context.set({ standbys: presentStandbys(state, lastChosen) });
   }
+}
+
+/**
+ * Whether this proxy has just read that others have chosen, and finds perhaps the same server as before. It may have
+ * missed decisions in between, so that what was a standby since its earlier choice may be stale since this one.
+ */
+function isChosenAnew({ cluster }: State, { cluster: seen, epoch }: State): boolean {
+  const { decision, instance } = cluster ?? {};
+  if (decision?.phase !== "done" || decision.by === instance) return false;
+  const known = seen?.decision;
+  // What is remembered from before a restart is not older than this epoch.
+  if (known === undefined) return decision.epoch > epoch;
+  return known.epoch !== decision.epoch || known.phase !== "done";
 }
 
 /** Publishes who may not be chosen. Runs after every input. */
