@@ -50,6 +50,8 @@ export interface Stored {
   /** The revision of the decision, 0 if there is none. */
   readonly decisionRevision: number;
   readonly orders: SharedOrders | undefined;
+  /** The revision at which they were stored; 0 if they never were. */
+  readonly ordersRevision: number;
   /** By proxy. */
   readonly seen: ReadonlyMap<string, Seen>;
   readonly passed: readonly PassedOrder[];
@@ -76,6 +78,7 @@ export function storedOf({ revision, entries }: Reading): Stored {
     decision: decision && decisionFrom(decision.value),
     decisionRevision: decision?.modRevision ?? 0,
     orders: ordersFrom(entries.get("orders")?.value),
+    ordersRevision: entries.get("orders")?.modRevision ?? 0,
     // A key without a lease was written by hand, and says nothing of a proxy that lives.
     seen: new Map(under("seen/", ({ value, lease }) => lease && seenFrom(value) || undefined)),
     passed: under(

@@ -197,7 +197,13 @@ Deno.test("an order that cannot be taken since the lease is over is left to whoe
     ...{ id, order: { name: "pause" } as const, source: ANN, revision: index + 1 },
   }));
   const stored: Stored = {
-    ...{ revision: 5, leader: undefined, decision: undefined, decisionRevision: 0 },
+    ...{
+      revision: 5,
+      leader: undefined,
+      decision: undefined,
+      decisionRevision: 0,
+      ordersRevision: 0,
+    },
     ...{ orders: undefined, seen: new Map(), passed, outcomes: new Map(), takers: new Map() },
   };
   await post.look(stored);
@@ -229,7 +235,13 @@ Deno.test("an order is taken only by the proxy that leads, and not if it was tak
   /** The proxy has read the order, and tries to take it. */
   const take = async (revision: number) => {
     const stored: Stored = {
-      ...{ revision, leader: undefined, decision: undefined, decisionRevision: 0 },
+      ...{
+        revision,
+        leader: undefined,
+        decision: undefined,
+        decisionRevision: 0,
+        ordersRevision: 0,
+      },
       ...{ orders: undefined, seen: new Map(), outcomes: new Map(), takers: new Map() },
       passed: [{ id: "one", order, source: ANN, revision }],
     };

@@ -60,7 +60,11 @@ export class StandingOrders {
     const { etcd, instance, session } = this.#ports;
     const value = this.#unkept;
     if (!session.leads || value === undefined) return false;
-    await etcd.transact([{ key: "leader", value: instance }], [{ put: "orders", value }]);
+    // An earlier attempt may arrive after this one, and must not undo it.
+    await etcd.transact([
+      { key: "leader", value: instance },
+      { key: "orders", modRevision: session.stored?.ordersRevision ?? 0 },
+    ], [{ put: "orders", value }]);
     return true;
   }
 

@@ -99,3 +99,33 @@ Deno.test("orders are stored only while this proxy leads in the store as well", 
     assertEquals(etcd.keys.has("orders"), isStored, leader);
   }
 });
+
+Deno.test("orders that reach etcd late do not undo those that were stored meanwhile", async () => {
+  const clock = new ManualClock(1_000);
+  const etcd = new EtcdModel(clock, () => 0.5);
+  let thereMs = 0;
+  const client = etcd.client(clock, { delay: (way) => way === "there" ? thereMs : 0 });
+  let by = "ann";
+  const service = {
+    state: () => ({ ...initialState([], 0), paused: { by, reason: "", since: 0 } }),
+    order: () => {},
+  };
+  const orders = new StandingOrders({
+    ...{ etcd: client, clock, instance: "p1", service },
+    session: { stored: undefined, leads: true },
+    ...{ keptMs: 0, nextRound: () => Promise.resolve(), lead: () => 1, whyNot: () => "" },
+  });
+  const put = client.transact([], [{ put: "leader", value: "p1" }]);
+  await clock.advance(10);
+  await put;
+  thereMs = 10_000;
+  const late = orders.keep().catch((error) => error.kind);
+  thereMs = 0;
+  by = "bob";
+  const kept = orders.keep();
+  await clock.advance(10);
+  await kept;
+  await clock.advance(10_000);
+  assertEquals(await late, "unreachable");
+  assertEquals(JSON.parse(etcd.keys.get("orders")!.value).paused.by, "bob");
+});
