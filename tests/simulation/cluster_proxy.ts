@@ -42,7 +42,7 @@ export interface Surroundings {
   promote(proxy: SimulatedProxy, promotion: { to: string }, signal: AbortSignal): Promise<void>;
   /** What a program changes at a server; false if it fails. */
   act(proxy: SimulatedProxy, promotion: Promotion): boolean;
-  onTriggers(proxy: SimulatedProxy, promotion: Promotion, what: "begin" | "end"): void;
+  onTriggers(proxy: SimulatedProxy, promotion: Promotion, what: "begin" | "end" | "callOff"): void;
   /** It has decided for a promotion, which it stores before its triggers begin. */
   onDecide(proxy: SimulatedProxy, promotion: Promotion): void;
   /** The answer of a check has arrived that counts. */
@@ -333,15 +333,15 @@ export class SimulatedProxy {
       onTriggers(this, promotion, "begin");
       const timers: (() => void)[] = [];
       let isOver = false;
-      const over = (outcome: TriggerOutcome) => {
+      const over = (outcome: TriggerOutcome, what: "end" | "callOff" = "end") => {
         if (isOver) return;
         isOver = true;
         for (const cancel of timers) cancel();
-        onTriggers(this, promotion, "end");
+        onTriggers(this, promotion, what);
         clock.after(0, () => resolve(outcome));
       };
       const end = () => over({ how: "cancelled" });
-      const kill = () => over({ how: "calledOff", reason: "killed" });
+      const kill = () => over({ how: "calledOff", reason: "killed" }, "callOff");
       const durationMs = random() * (random() < 0.125 ? LONG_TRIGGERS_MAX_MS : TRIGGERS_MAX_MS);
       let isGood = random() < 0.9;
       timers.push(machine.after(durationMs * random(), () => {
@@ -350,11 +350,13 @@ export class SimulatedProxy {
       timers.push(machine.after(durationMs, () => {
         over(isGood ? { how: "ran" } : { how: "failed", reason: "exited with 1" });
       }));
+      // Its watcher hears of later deadlines too late, though this proxy leads on.
+      const isDeaf = random() < 0.125;
       let until = 0;
       let cancelGuard = () => {};
       const look = () => {
         const next = clock.now() + leftMs();
-        if (next > until) {
+        if (next > until && !(isDeaf && until > 0)) {
           until = next;
           cancelGuard();
           cancelGuard = machine.after(until - clock.now(), kill);

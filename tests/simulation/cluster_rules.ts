@@ -16,6 +16,8 @@ export interface Run {
   readonly fence: number | undefined;
   readonly begunAt: number;
   endedAt: number | undefined;
+  /** Its guard has ended it. */
+  isCalledOff: boolean;
 }
 
 /** A decision that was stored, and when. */
@@ -121,6 +123,9 @@ export class Rules {
     if (phase === "done" && run !== undefined && run.endedAt === undefined) {
       this.#break(`epoch ${epoch} was done before its triggers were`);
     }
+    if (phase === "done" && run?.isCalledOff === true) {
+      this.#break(`epoch ${epoch} was done although its triggers were called off`);
+    }
     if (phase === "promoting") {
       this.#mayBegin(epoch, move, to);
       const isServed = from !== undefined && this.#knowsAsPrimary(by, from);
@@ -216,12 +221,13 @@ export class Rules {
 
   // ---- Triggers
 
-  triggers(proxy: SimulatedProxy, promotion: Promotion, what: "begin" | "end"): void {
+  triggers(proxy: SimulatedProxy, promotion: Promotion, what: "begin" | "end" | "callOff"): void {
     const now = this.#settings.now();
     const { epoch, fence } = promotion;
-    if (what === "end") {
+    if (what !== "begin") {
       const run = this.runs.findLast((each) => each.proxy === proxy && each.epoch === epoch)!;
       run.endedAt = now;
+      run.isCalledOff = what === "callOff";
       const resumedAt = this.#suspended.get(run);
       // One whose lead has outlasted the suspension may go on.
       const isOvertaken = this.runs.at(-1) !== run;
@@ -240,7 +246,7 @@ export class Rules {
     this.#othersHold(promotion);
     this.#begunOnce(proxy, promotion);
     this.#asStored(proxy, promotion);
-    this.runs.push({ proxy, epoch, fence, begunAt: now, endedAt: undefined });
+    this.runs.push({ proxy, epoch, fence, begunAt: now, endedAt: undefined, isCalledOff: false });
   }
 
   /** Clients wait for the triggers at all proxies that reach etcd. */
