@@ -47,7 +47,7 @@ const ELSEWHERE: readonly { readonly what: RegExp; readonly why: string }[] = [
   { what: /^npx -y deno@2\.9\.6 task test$/, why: "it would run this test" },
   { what: /^deno task test$/, why: "it would run this test" },
   { what: /^deno task compile failover-linux-x86_64$/, why: "scripts/compile_test.ts runs it" },
-  { what: /^FAILOVER_SEED=\d+ deno task test tests\/simulation$/, why: "tests run tests" },
+  { what: /^FAILOVER_(FIRST_)?SEED=\S+ deno task test tests\/simulation$/, why: "tests run tests" },
   { what: /^curl .*\/scripts\/install\.sh \| sh$/, why: "scripts/install_test.ts runs the script" },
   { what: /^gh attestation verify /, why: "needs a release on GitHub" },
   { what: /^deno install --global --name failover /, why: "scripts/packaging_test.ts runs it" },

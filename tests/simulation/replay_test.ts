@@ -3,7 +3,7 @@
  * what was decided, and other options never make the machine throw.
  */
 import { assert, assertEquals } from "@std/assert";
-import { chosenSeed, Dice, seeds } from "../../src/base/testing/dice.ts";
+import { chosenSeed, Dice, firstSeed, seeds } from "../../src/base/testing/dice.ts";
 import { decode, encode } from "../../src/incidents/codec.ts";
 import { type Recorded, Recording } from "../../src/incidents/recording.ts";
 import { replay } from "../../src/incidents/replay.ts";
@@ -38,7 +38,7 @@ function recordedOf(seed: number): Recorded | undefined {
 
 Deno.test("a replay without changes decides exactly what was decided", () => {
   let decided = 0;
-  for (const seed of seeds(SCHEDULES, Math.floor(Math.random() * 2 ** 31))) {
+  for (const seed of seeds(SCHEDULES, firstSeed)) {
     const recorded = recordedOf(seed);
     if (recorded === undefined) continue;
     assertEquals(plain(replay(recorded)), plain(recorded.decided), `FAILOVER_SEED=${seed}`);
@@ -51,7 +51,7 @@ Deno.test("a replay without changes decides exactly what was decided", () => {
 });
 
 Deno.test("other options make other decisions, and none of them violates the table of transitions", () => {
-  for (const seed of seeds(SCHEDULES, Math.floor(Math.random() * 2 ** 31))) {
+  for (const seed of seeds(SCHEDULES, firstSeed)) {
     const recorded = recordedOf(seed);
     if (recorded === undefined) continue;
     const other = { ...settingsFor(seed + 1).policy, instance: recorded.policy.instance };

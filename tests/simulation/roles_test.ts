@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ManualClock } from "../../src/base/clock.ts";
 import { whenAborted } from "../../src/base/deadline.ts";
-import { chosenSeed, Dice, seeds } from "../../src/base/testing/dice.ts";
+import { chosenSeed, Dice, firstSeed, seeds } from "../../src/base/testing/dice.ts";
 import { Controller } from "../../src/failover/controller.ts";
 import { isUp } from "../../src/failover/health.ts";
 import type { Memory, MemoryPort } from "../../src/failover/memory.ts";
@@ -148,8 +148,9 @@ class Run {
     if (outcome.how === "failed") this.seen[outcome.promotion!]++;
     if (outcome.how === "failed" && outcome.promotion === "unclear") this.#unclear.add(epoch);
     const { phase } = this.controller.state;
-    // If this fails, the old primary serves on, and what became one beside it is stale.
-    const isMove = phase.name === "promoting" && phase.back !== undefined;
+    // If this fails or was given up, the old primary serves on, and what became one beside it is stale.
+    const isMove = phase.name === "promoting" && phase.back !== undefined ||
+      phase.name === "serving" && phase.active.name !== to;
     const isRefused = outcome.how === "failed" && outcome.promotion === "refused";
     if (!isMove && !isRefused) {
       this.#maybe = { name: to, after: this.controller.state.lastChosen };
@@ -200,7 +201,7 @@ class Run {
 
 Deno.test("no client is let in to a stale primary, and no second server is promoted, in random schedules", async () => {
   const seen: Seen = { moves: 0, follows: 0, stale: 0, unclear: 0, refused: 0, restarts: 0 };
-  for (const seed of seeds(RUNS, Math.floor(Math.random() * 2 ** 31))) {
+  for (const seed of seeds(RUNS, firstSeed)) {
     const run = new Run(seed, seen);
     try {
       await run.go();

@@ -1,9 +1,10 @@
 /**
- * Thousands of random schedules through the failover machine in virtual time. A failure prints its seed;
+ * Thousands of random schedules through the failover machine in virtual time, the same ones in each run of the tests;
+ * `FAILOVER_FIRST_SEED=$RANDOM` has others. A failure prints its seed;
  * run that one alone with `FAILOVER_SEED=<seed> deno task test tests/simulation`.
  */
 import { assert } from "@std/assert";
-import { chosenSeed, seeds } from "../../src/base/testing/dice.ts";
+import { chosenSeed, firstSeed, seeds } from "../../src/base/testing/dice.ts";
 import { MOVES } from "../../src/failover/state.ts";
 import { Invariants } from "./invariants.ts";
 import { settingsFor } from "./settings.ts";
@@ -39,7 +40,7 @@ function simulate(seed: number, moves: Set<string>, answers: Set<string>): void 
 }
 
 Deno.test("the machine keeps its invariants in thousands of random schedules", () => {
-  const all = seeds(SCHEDULES, Math.floor(Math.random() * 2 ** 31));
+  const all = seeds(SCHEDULES, firstSeed);
   console.log(`    first seed ${all[0]}, ${all.length} schedules`);
   const moves = new Set<string>();
   const answers = new Set<string>();

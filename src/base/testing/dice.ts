@@ -42,15 +42,18 @@ export class Dice {
 }
 
 /** The seed in the environment. If there is one, a test must not expect to see all of its cases. */
-export const chosenSeed: number | undefined = readSeed();
+export const chosenSeed: number | undefined = readSeed("FAILOVER_SEED");
 
-function readSeed(): number | undefined {
-  const text = Deno.env.get("FAILOVER_SEED");
+function readSeed(name: string): number | undefined {
+  const text = Deno.env.get(name);
   if (text === undefined) return undefined;
   const seed = Number(text);
-  if (text === "" || !Number.isInteger(seed)) throw new Error(`Cannot use FAILOVER_SEED="${text}"`);
+  if (text === "" || !Number.isInteger(seed)) throw new Error(`Cannot use ${name}="${text}"`);
   return seed;
 }
+
+/** The first seed of the simulations. Each run of the tests has the same ones, unless `FAILOVER_FIRST_SEED` names another. */
+export const firstSeed: number = readSeed("FAILOVER_FIRST_SEED") ?? 0;
 
 /** The seeds of a test that goes through many: `count` of them from `first`, or the chosen one alone. */
 export function seeds(count: number, first = 0): readonly number[] {
