@@ -122,7 +122,7 @@ Deno.test("the image has fixed versions, no root user, and no shell before the p
 Deno.test("third-party actions are pinned by commit, and no workflow has more permissions than it declares", async () => {
   const folder = new URL("../.github/workflows/", import.meta.url);
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
-  assertEquals(names.toSorted(), ["ci.yml", "release.yml"]);
+  assertEquals(names.toSorted(), ["ci.yml", "nightly.yml", "release.yml"]);
   for (const name of names) {
     const text = await Deno.readTextFile(new URL(name, folder));
     const uses = [...text.matchAll(/^\s*(?:- )?uses: (.*)$/gm)].map(([, what]) => what!);
@@ -139,6 +139,7 @@ Deno.test("tests, executables and image use the same version of Deno", async () 
     ".ci/run",
     "Dockerfile",
     ".github/workflows/ci.yml",
+    ".github/workflows/nightly.yml",
     ".github/workflows/release.yml",
   ];
   for (const name of files) {
