@@ -100,8 +100,12 @@ export function follow(context: StepContext): void {
   const to = context.state.upstreams.find(({ name }) => name === decision.to);
   if (to === undefined) return followUnlisted(context, decision);
   const { phase } = context;
+  // Its own epoch may be as new by chance, and clients that wait for triggers wait for those of others here, too.
+  const isUnderWay = decision.phase === "promoting" &&
+    decision.by !== context.state.cluster?.instance &&
+    role === "follows" && context.policy.triggers === "before";
   const isServed = phase.name === "serving" && phase.active.name === to.name &&
-    phase.epoch >= decision.epoch;
+    phase.epoch >= decision.epoch && !isUnderWay;
   if (isServed) return;
   learnChosen(context, decision);
   if (decision.phase === "promoting") return followPromotion(context, decision, to);

@@ -312,3 +312,10 @@ Deno.test("a proxy at the start takes the orders for all, also before there is a
   assertEquals([machine.state.paused?.by, machine.state.drained.size], ["ann", 1]);
   assertEquals([machine.active, machine.done], [undefined, []]);
 });
+
+Deno.test("a proxy that serves the server of a promotion by its memory holds for it, also under an epoch that is as new", () => {
+  const machine = follower();
+  const unfinished = decision({ epoch: 7, to: "a", from: "b", phase: "promoting" });
+  assertEquals([machine.active, machine.state.epoch], ["a", 7]);
+  assertEquals(machine.view({ ...FOLLOWS, decision: unfinished }).done, ["hold", "acknowledge"]);
+});
