@@ -123,9 +123,15 @@ export class SimulatedCluster {
   }
 
   async #untilBack(): Promise<void> {
-    const since = this.world.now();
+    let since = this.world.now();
+    let isChosen = false;
     while (!this.#isBack()) {
-      if (this.world.now() - since > BACK_MS) this.#break("service did not come back");
+      if (this.world.now() - since > BACK_MS) {
+        if (isChosen || !this.#isAmbiguous()) this.#break("service did not come back");
+        this.#choose();
+        isChosen = true;
+        since = this.world.now();
+      }
       this.#release();
       await this.#advance(STEP_MS);
     }
@@ -282,6 +288,19 @@ export class SimulatedCluster {
     const { phase, to } = this.rules.decisions.at(-1)?.decision ?? {};
     if (phase !== "done" || to === undefined || !this.servers.write(to)) return false;
     return this.proxies.every(({ route }) => route === to);
+  }
+
+  /** Nobody has served yet, and several servers take writes: only a person can say which one is right. */
+  #isAmbiguous(): boolean {
+    const primaries = this.servers.all.filter(({ name }) => this.servers.isPrimary(name));
+    const isServed = this.rules.decisions.some(({ decision }) => decision.phase === "done");
+    return this.policy.roles !== undefined && !isServed && primaries.length > 1;
+  }
+
+  #choose(): void {
+    const { to } = this.rules.decisions.at(-1)!.decision;
+    this.faults.note(`${this.proxies[0]!.name} is ordered to choose ${to}`);
+    this.#give(this.proxies[0]!, { name: "switchover", to });
   }
 
   #atEnd(): void {

@@ -342,7 +342,7 @@ export class Rules {
 
   /** Looks at all proxies; to be called again and again. */
   look(): void {
-    const { now, proxies } = this.#settings;
+    const { now, proxies, reaches } = this.#settings;
     const stored = this.decisions.at(-1);
     this.#measure();
     if (stored?.decision.phase !== "done") return void (this.#dueSince = now());
@@ -356,11 +356,14 @@ export class Rules {
       const isLong = (since: number) => now() - Math.max(since, stored.at) > FOLLOWS_MS;
       if (proxy.route === to) well.servedAt = now();
       const isMissing = now() - well.servedAt > MISSING_MS;
+      // It may be down by stored votes, and by the traffic if there are as many on both sides.
+      const isDoubtful = !this.#mostVotersReach(now());
       if (isLong(well.wholeSince)) {
         well.follows = stored;
-        // It may be down by stored votes, and by the traffic if there are as many on both sides.
-        if (!this.#mostVotersReach(now())) well.servedAt = now();
+        if (isDoubtful) well.servedAt = now();
         else if (isMissing) this.#break(`${proxy.name} reaches all, and does not serve ${to}`);
+      } else if (isDoubtful && reaches(proxy, "etcd")) {
+        well.servedAt = now();
       } else if (well.follows === stored && isLong(well.since) && isMissing) {
         this.#break(`${proxy.name} does not serve ${to} any more`);
       }
