@@ -16,7 +16,7 @@ import {
 } from "../failover/cluster.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
 import type { Coordinator, Grant, Promotion } from "../failover/ports.ts";
-import { activeOf } from "../failover/state.ts";
+import { activeOf, awaitsTriggers } from "../failover/state.ts";
 import type { CoordinatedService, CoordinatorSettings } from "./coordinated_service.ts";
 import { DifferenceLog, proxiesOf } from "./cluster_report.ts";
 import { type Etcd, EtcdError } from "./etcd.ts";
@@ -102,6 +102,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
       },
       nextRound: () => this.#nextRound(),
       reason: () => this.#reason,
+      isAwaited: (epoch) => awaitsTriggers(service.state(), epoch),
     });
     this.#orders = new StandingOrders({
       ...{ etcd, clock, instance, service, session: this.#session, keptMs: ttlS * 1_000 },

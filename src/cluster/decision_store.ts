@@ -19,6 +19,8 @@ export interface DecisionStorePorts {
   nextRound(): Promise<void>;
   /** Why the last call failed, if it did. */
   reason(): string | undefined;
+  /** Whether the promotion `epoch` is still to be begun. */
+  isAwaited(epoch: number): boolean;
 }
 
 /** The decisions of one proxy, for one service. */
@@ -62,10 +64,16 @@ export class DecisionStore {
     const { session, etcd, instance, failed, nextRound } = this.#ports;
     const { clock, triesMs } = this.#ports;
     const until = clock.now() + triesMs;
+    const isNew = decision.phase === "promoting";
     while (await this.isLeading()) {
       if (clock.now() > until) return `etcd does not store it: ${this.#trouble}`;
+      if (isNew && decision.move === "failover" && this.#isAhead) {
+        // What it stored last is not read yet, and how the others see the upstream that it is about to leave.
+        await nextRound();
+        if (!this.#ports.isAwaited(decision.epoch)) return "it was given up before it was stored";
+        continue;
+      }
       const last = this.#last;
-      const isNew = decision.phase === "promoting";
       if (last !== undefined && decision.epoch < last.epoch + (isNew ? 1 : 0)) return already(last);
       // What seemed unfinished was finished meanwhile, and clients are there: `from` is not who served last.
       if (isNew && decision.move === "resume" && last?.phase === "done") return finished(last);
@@ -107,17 +115,19 @@ export class DecisionStore {
   /** Why the last call to store something failed. */
   #trouble = "";
 
+  /** Whether this proxy has stored a decision after what it has read. */
+  get #isAhead(): boolean {
+    return (this.#ports.session.stored?.revision ?? 0) < this.#newest;
+  }
+
   /** The revision of the decision that this proxy knows: as it was read, or as it was stored after that. */
   get #revision(): number {
-    const { revision, decisionRevision } = this.#ports.session.stored ??
-      { revision: 0, decisionRevision: 0 };
-    return revision >= this.#newest ? decisionRevision : this.#newest;
+    return this.#isAhead ? this.#newest : this.#ports.session.stored?.decisionRevision ?? 0;
   }
 
   /** That decision. */
   get #last(): Decision | undefined {
-    const { stored } = this.#ports.session;
-    return (stored?.revision ?? 0) >= this.#newest ? stored?.decision : this.#own;
+    return this.#isAhead ? this.#own : this.#ports.session.stored?.decision;
   }
 }
 

@@ -116,3 +116,18 @@ Deno.test("a promotion that has just been finished is not begun anew as if it we
   const { epoch, phase } = JSON.parse(members.etcd.keys.get("decision")!.value);
   assertEquals([epoch, phase], [1, "done"]);
 });
+
+Deno.test("a failover is stored only when what this proxy has stored before it is read, and it is still to be begun", async () => {
+  const members = new Members();
+  const p1 = members.join("p1");
+  await members.pass(100);
+  await members.settle(p1.coordinator.decide(promotion(1)));
+  const { id: _, ...end } = promotion(1);
+  const next = { ...promotion(2), from: "b", to: "a" };
+  // At once, so that the end has not been read yet.
+  const givenUp = p1.coordinator.conclude(end).then(() => p1.coordinator.decide(next));
+  assertEquals(await members.settle(givenUp), { denied: "it was given up before it was stored" });
+  const { epoch, phase } = JSON.parse(members.etcd.keys.get("decision")!.value);
+  assertEquals([epoch, phase], [1, "done"]);
+  assert("fence" in await members.settle(p1.coordinator.decide(next)));
+});

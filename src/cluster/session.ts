@@ -194,14 +194,19 @@ export class Session {
   }
 
   #renewed(sent: SentAt, ttlS: number): void {
+    // The lead has lasted with the lease, but what others have decided meanwhile must be read anew.
+    if (this.#leaseClock.isInDoubt && !this.leads) this.#readAt = -Infinity;
     this.#sentAt = sent.at;
     this.#leaseClock.renewed(sent, ttlS * 1_000);
   }
 
-  /** The lease may have ended, and counts again when etcd has renewed it. */
+  /**
+   * The lease may have ended, and counts again when etcd has renewed it. Nobody knows how long ago it was read, so that
+   * must be read anew as well.
+   */
   #endUntilRenewed(): void {
     this.#leaseClock.end();
-    this.#sentAt = -Infinity;
+    this.#sentAt = this.#readAt = -Infinity;
   }
 
   async #tell(): Promise<void> {

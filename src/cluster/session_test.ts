@@ -259,3 +259,49 @@ Deno.test("Session: what it told before, and arrives late, is told anew", async 
   await settle(p1.round());
   assertEquals(etcd.revision, revision, "it is told once");
 });
+
+Deno.test("Session: what was read before the machine was suspended counts for nothing after that", async () => {
+  const { member, settle, clock, cut } = fixture();
+  const [p1, p2] = [member("p1"), member("p2")];
+  for (const each of [p1, p2]) await settle(each.round());
+  const wall = clock.wall();
+  clock.wall = () => wall + 25_000;
+  assert(p2.isInDoubt);
+  const round = p2.round().catch(() => {});
+  // The lease is renewed, and then nothing can be read.
+  while (p2.isInDoubt) await clock.advance(1);
+  cut.add("p2");
+  assertEquals(p2.isMember, false);
+  await settle(round);
+  assertEquals(p2.isMember, false);
+  cut.delete("p2");
+  await settle(p2.round());
+  assert(p2.isMember);
+});
+
+Deno.test("Session: one that was shown as no member after a suspension is one again when it has read", async () => {
+  const { member, settle, clock, cut } = fixture();
+  const [p1, p2] = [member("p1"), member("p2")];
+  for (const each of [p1, p2]) await settle(each.round());
+  const wall = clock.wall();
+  clock.wall = () => wall + 25_000;
+  cut.add("p2");
+  await assertRejects(() => settle(p2.round()), EtcdError);
+  assertEquals(p2.isMember, false);
+  cut.delete("p2");
+  const round = p2.round().catch(() => {});
+  // The lease is renewed, and then nothing can be read.
+  while (p2.renewAt < 0) await clock.advance(1);
+  cut.add("p2");
+  await settle(round);
+  assertEquals(p2.isMember, false);
+});
+
+Deno.test("Session: one that leads goes on with its lead when its lease is renewed after a suspension", async () => {
+  const { member, settle, clock } = fixture();
+  const p1 = member("p1");
+  await settle(p1.round());
+  const wall = clock.wall();
+  clock.wall = () => wall + 25_000;
+  assertEquals([p1.isInDoubt, await settle(p1.confirmLead())], [true, true]);
+});

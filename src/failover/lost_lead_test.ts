@@ -1,5 +1,6 @@
 /** What is left of a move that was given up, of a lead that was lost, and of decisions that were missed. */
 import { assertEquals } from "@std/assert";
+import type { Vote } from "./cluster.ts";
 import type { Policy } from "./state.ts";
 import {
   ANN,
@@ -79,6 +80,45 @@ Deno.test("a leader that alone reached no upstream returns to the one that was d
   const other = follower().view({ ...view, others: new Map([["p1", seesDown("a")]]) });
   other.probe("a", false);
   assertEquals(other.probe("b", true).done, ["failover b"]);
+});
+
+Deno.test("a leader also returns to an upstream that was drained while it was lost, since it is not chosen anew", () => {
+  const others = new Map([["p1", { ...seesDown(), up: ["a", "b"] }]]);
+  const orders = { paused: undefined, drained: new Map([["a", ANN]]), pinned: undefined };
+  const machine = follower().view({ role: "leads", decision: decision(), others, orders });
+  machine.probe("b", false).probe("a", false).probe("a", false);
+  assertEquals(machine.probe("b", true).done, []);
+  assertEquals(machine.probe("a", true).done, ["open a 8", "conclude a 8"]);
+});
+
+Deno.test("a promotion is given up when an earlier decision is stored late, whose upstream the others see up", () => {
+  const failed = { how: "failed", reason: "exited with 1" } as const;
+  const after = (triggers: "before" | "beside", seen: "up" | "down") => {
+    const votes = (vote: Partial<Vote>) => new Map([["p1", { ...seesDown(), ...vote }]]);
+    const view = { role: "leads", others: votes({ up: ["a", "b"] }) } as const;
+    const machine = follower({ ...POLICY, fall: 1, rise: 1, triggers });
+    machine.view({ ...view, decision: decision() });
+    machine.take({ type: "ordered", id: 1, order: { name: "switchover", to: "b" }, ...ANN });
+    const order = decision({ epoch: 8, to: "b", from: "a", phase: "promoting", by: SELF });
+    machine.view({ ...view, decision: order });
+    // Traffic stays at a, which is being stored as epoch 9, and then this proxy alone reaches nothing for a while.
+    machine.take({ type: "triggersEnded", epoch: 8, outcome: failed });
+    machine.probe("b", false).probe("a", false).probe("a", false).probe("a", false).probe(
+      "b",
+      true,
+    );
+    assertEquals(machine.done[0], "failover b");
+    const others = votes({ up: ["b"], [seen]: ["a"] });
+    machine.view({ ...view, decision: decision({ epoch: 9, by: SELF }), others });
+    return machine;
+  };
+  for (const triggers of ["before", "beside"] as const) {
+    const back = after(triggers, "up");
+    assertEquals(back.done.includes("cancelTriggers"), true);
+    assertEquals(back.probe("a", true).done, ["open a 11", "conclude a 11"]);
+    const left = after(triggers, "down");
+    assertEquals([left.active === "a", left.done.includes("cancelTriggers")], [false, false]);
+  }
 });
 
 Deno.test("where checks know the role, a follower ends the sessions on every server but the one that was decided", () => {

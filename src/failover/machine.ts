@@ -31,7 +31,7 @@ import {
   tickPromotion,
   watchPromotion,
 } from "./switching.ts";
-import { judgeRound } from "./selection.ts";
+import { judgeRound, keepDecided } from "./selection.ts";
 import { lose, startRound } from "./rounds.ts";
 import { StepContext } from "./step_context.ts";
 
@@ -72,6 +72,7 @@ export function step(state: State, input: Input, now: number, policy: Policy): S
       break;
     case "coordinated":
       takeCluster(context, input.view);
+      keepDecided(context, state.cluster?.decision);
       break;
     case "ticked":
       takeTick(context);

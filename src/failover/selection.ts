@@ -2,12 +2,13 @@
 import { backoffMs } from "../base/backoff.ts";
 import { endHold } from "./admission.ts";
 import { choose } from "./candidate.ts";
-import { isRefusedByOthers, mayDecide } from "./cluster.ts";
+import { type Decision, isRefusedByOthers, mayDecide } from "./cluster.ts";
 import { concludeReturn, follow, isDownInCommon } from "./following.ts";
+import { lose } from "./rounds.ts";
 import { waitsForRemembered, whyAtStart } from "./restart.ts";
 import { barOf } from "./roles.ts";
 import type { StepContext } from "./step_context.ts";
-import { promote } from "./switching.ts";
+import { giveUp, promote } from "./switching.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Promotes a candidate or ends the round, as far as the answers allow. */
@@ -65,17 +66,37 @@ export function judgeRound(context: StepContext): void {
 
 /**
  * Whether this proxy leads and alone has lost the upstream that was decided: it returns to it, since for the others it
- * is not down.
+ * is not down. An operator who has drained it only wants that it is not chosen anew.
  */
 function isStillDecided(context: StepContext): boolean {
   const { phase, state, policy } = context;
-  const { cluster, drained, health } = state;
-  if (phase.name !== "selecting" || cluster?.role !== "leads") return false;
+  const { cluster, health } = state;
+  if (cluster?.role !== "leads") return false;
   const { phase: stage, to = "" } = cluster.decision ?? {};
-  if (stage !== "done" || !health.has(to) || drained.has(to) || phase.passedOver.has(to)) {
-    return false;
-  }
+  if (stage !== "done" || !health.has(to)) return false;
+  if ("passedOver" in phase && phase.passedOver.has(to)) return false;
   return barOf(state, policy, to) === undefined && !isDownInCommon(context, to);
+}
+
+/**
+ * What this proxy has decided is known to be stored only now; `before` is what it knew. Meanwhile it may have begun to
+ * promote another upstream, which is not stored: it returns to the decided one if that is not down for the others.
+ */
+export function keepDecided(context: StepContext, before: Decision | undefined): void {
+  const { phase, state: { cluster, lastServed } } = context;
+  const { decision } = cluster ?? {};
+  if (decision === undefined || !("triggers" in phase) || phase.triggers.is !== "running") return;
+  const promotion = phase.name === "promoting" ? phase.promotion : lastServed?.promotion;
+  const isKnown = decision.epoch === before?.epoch && decision.phase === before.phase;
+  if (isKnown || promotion?.move !== "failover" || decision.epoch >= promotion.epoch) return;
+  if (!isStillDecided(context)) return;
+  const why = `the others see ${decision.to} up`;
+  if (phase.name === "promoting") giveUp(context, why);
+  else {
+    context.requestAction({ do: "cancelTriggers", epoch: promotion.epoch });
+    lose(context, why);
+  }
+  judgeRound(context);
 }
 
 /** It is stored as well: a move that was given up before it was known to be stored may be stored later. */
