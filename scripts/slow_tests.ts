@@ -1,9 +1,7 @@
 /**
- * The test files that take longest: `deno task test` names them first, so that none of them is left at the end while
+ * The test files that take longest: `deno task test` begins with them, so that none of them is left at the end while
  * nothing else runs. Those that need much CPU time stand between those that mostly wait. Each full run prints which
- * files took longest. Files of `src` that are not in this list share threads. `deno test` begins with the folders whose paths are longest, whatever comes first in its
- * arguments, and keeps the order of files only among folders of the same length: `tests/scenarios` comes before
- * `tests/cluster`, and both before all that is short.
+ * files took longest. Files of `src` that are not in this list share a process.
  */
 export const SLOW: readonly string[] = [
   "tests/simulation/cluster_test.ts",

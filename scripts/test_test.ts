@@ -87,7 +87,8 @@ async function runOf(text: string) {
     overdue.abort();
   }
   const { results, ...run } = await withTestDeadline("a run to end", ended);
-  return { ...run, outcomes: results.map(({ name, outcome }) => `${name} ${outcome}`), printed };
+  const outcomes = results.map(({ name, outcome }) => `${name} ${outcome}`);
+  return { ...run, outcomes, files: new Set(results.map(({ file }) => file)), path, printed };
 }
 
 Deno.test("a run that takes too long is ended: what did not end has failed, and what failed before is said", async () => {
@@ -109,7 +110,7 @@ Deno.test("a run that breaks off says what failed before", async () => {
 });
 
 Deno.test("a run that ends by itself shows what a file printed that failed, and says nothing twice", async () => {
-  const { code, outcomes, failed, printed, ...run } = await runOf(FAILS);
+  const { code, outcomes, files, path, failed, printed, ...run } = await runOf(FAILS);
   const failures = stripVTControlCharacters(run.failures);
   assertEquals([code, outcomes, failed], [1, ["fails failed"], 1]);
   assertMatch(
@@ -117,6 +118,7 @@ Deno.test("a run that ends by itself shows what a file printed that failed, and 
     /^\S*some_test.ts ended with exit code 1:\n.*ERRORS.*error: Error: the reason/s,
   );
   assert(!NOTED.test(failures), failures);
+  assertEquals([...files], [path], "and not the helper in which the test is defined");
   assertMatch(stripVTControlCharacters(printed), /fails \.\.\. FAILED/);
 });
 
@@ -146,4 +148,14 @@ Deno.test("each file has its own process, and one that does not load is a failur
     ["a", "b"].map((name) => Deno.readTextFile(`${folder.path}/${name}`)),
   );
   assertEquals(new Set([...pids, String(Deno.pid)]).size, 3);
+});
+
+Deno.test("of a file that prints more than it may, the end is kept", async () => {
+  const { outcomes, printed } = await runOf(`Deno.test("prints", () => {
+    const line = "x".repeat(999);
+    for (let count = 0; count < 20_000; count++) console.log(line);
+  });`);
+  assertEquals(outcomes, ["prints passed"]);
+  assert(printed.length < 10_000_000, `${printed.length} characters`);
+  assertMatch(stripVTControlCharacters(printed), /1 passed/);
 });
