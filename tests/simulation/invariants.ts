@@ -1,87 +1,59 @@
-/** The invariants of the failover machine, which hold after each step. */
+/**
+ * The invariants of the failover machine, which hold after each step: its decisions and orders here, what one input
+ * may change in `step_invariants.ts`, what clients get in `client_invariants.ts`.
+ */
 import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../../src/events/events.ts";
 import { failbackAt } from "../../src/failover/failback.ts";
-import { isDown, isSound, isUp } from "../../src/failover/health.ts";
+import { isDown, isSound } from "../../src/failover/health.ts";
 import { rememberedName } from "../../src/failover/memory.ts";
-import type { DrainOrder, ProbeResult } from "../../src/failover/ports.ts";
+import type { ProbeResult } from "../../src/failover/ports.ts";
+import { activeOf, DOOMED_TRIGGERS_MS } from "../../src/failover/state.ts";
+import { ClientInvariants, JUMP_MAX_MS } from "./client_invariants.ts";
+import type { Settings } from "./settings.ts";
+import type { Simulation } from "./simulation.ts";
 import {
-  activeOf,
-  DOOMED_TRIGGERS_MS,
-  letsClientsThrough,
-  type Phase,
-} from "../../src/failover/state.ts";
-import type { Settings, Simulation } from "./simulation.ts";
-
-/** How many milliseconds a jump of the clock may add to a wait. */
-const JUMP_MAX_MS = 60_000;
+  changesNothingWithoutVerdict,
+  ignoresLateResults,
+  keepsUpstreamsOnReload,
+  returnsWhenMoveFails,
+  trustsForReason,
+} from "./step_invariants.ts";
 
 type Started = Extract<Event, { type: "promotion.started" }>;
 
 /** Checks the invariants of one simulation after each of its steps. */
 export class Invariants {
   #epoch = 0;
-  #holdingSince: number | undefined;
-  #heldAfter = 0;
-  #badSince: number | undefined;
   #seenEvents = 0;
   #seenOpened = 0;
   #seenBegun = 0;
   #lastBegun = { epoch: 0, life: 1 };
   #life = 1;
   readonly #failbacks: number[] = [];
-  readonly #drainOrders = new Map<string, DrainOrder>();
   /** The answers that orders got: `switchover failed`. */
   readonly answers = new Set<string>();
 
-  constructor(readonly settings: Settings) {}
+  readonly #clients: ClientInvariants;
+
+  constructor(readonly settings: Settings) {
+    this.#clients = new ClientInvariants(settings);
+  }
 
   check = (simulation: Simulation): void => {
-    this.#reloads(simulation);
+    keepsUpstreamsOnReload(simulation);
     this.#restarts(simulation);
     this.#epochs(simulation);
-    this.#admission(simulation);
+    this.#clients.checkAdmission(simulation);
     this.#promotions(simulation);
-    this.#noVerdict(simulation);
-    this.#lateAnswers(simulation);
-    this.#movesThatFail(simulation);
-    this.#trust(simulation);
-    this.#drains(simulation);
+    changesNothingWithoutVerdict(simulation);
+    ignoresLateResults(simulation);
+    returnsWhenMoveFails(simulation);
+    trustsForReason(simulation);
+    this.#clients.checkDrains(simulation);
     this.#orders(simulation);
-    this.#bound(simulation);
+    this.#clients.checkBound(simulation);
   };
-
-  /** An upstream that stays is never forgotten, and nothing is known of one that is gone. */
-  #reloads({ before, state, input, policy, policyBefore }: Simulation): void {
-    if (input.type !== "configured") return;
-    assertEquals(state.upstreams, input.upstreams);
-    assertEquals([...state.health.keys()], input.upstreams.map(({ name }) => name));
-    const { phase } = state;
-    const used = phase.name === "serving"
-      ? [phase.active]
-      : phase.name === "promoting"
-      ? [phase.candidate, ...phase.back === undefined ? [] : [phase.back.upstream]]
-      : [];
-    for (const upstream of used) assert(state.upstreams.includes(upstream), "an old upstream");
-    assert(state.pinned === undefined || state.health.has(state.pinned));
-    for (const { name } of input.upstreams) {
-      assertEquals(state.drained.get(name), before.drained.get(name), `${name} was forgotten`);
-      const [was, is] = [before.health.get(name), state.health.get(name)!];
-      if (was === undefined) assertEquals(is.last, undefined, `${name} is known at once`);
-      else {
-        assertEquals(is.last, was.last, `${name} was forgotten`);
-        // One that was chosen in this step is up.
-        if (state.epoch > before.epoch && used.some((each) => each.name === name)) continue;
-        const wasUp = isUp(was, policyBefore);
-        assertEquals([isUp(is, policy), isDown(is, policy)], [wasUp, isDown(was, policyBefore)]);
-      }
-    }
-    const active = activeOf(before);
-    if (active === undefined || !state.health.has(active.upstream.name)) return;
-    const isMoving = phase.name === "promoting" || before.phase.name === "promoting";
-    const isLeft = state.epoch > before.epoch || isMoving;
-    assert(isLeft || activeOf(state)?.epoch === active.epoch, "an active upstream was left");
-  }
 
   /** No run of triggers has an epoch of an earlier run of the process, and no upstream that served is forgotten. */
   #restarts(simulation: Simulation): void {
@@ -94,7 +66,7 @@ export class Invariants {
     const { before, state } = simulation;
     if (simulation.life !== this.#life) {
       this.#life = simulation.life;
-      this.#badSince = this.#holdingSince = undefined;
+      this.#clients.restart();
       this.#epoch = 0;
       const { served } = simulation;
       const name = rememberedName(simulation.restarted.remembered) ?? "nobody";
@@ -136,47 +108,6 @@ export class Invariants {
         assert(isLetIn, `epoch ${epoch} was opened though its triggers ${how ?? "did not run"}`);
       }
     }
-  }
-
-  #admission(simulation: Simulation): void {
-    const { state, admission } = simulation;
-    const target = state.admission.is === "failOpen" ? state.admission.target : undefined;
-    const active = activeOf(state)?.upstream.name;
-    assert(active === undefined || target === undefined, "a fail-open target while serving");
-    assert(
-      target === undefined || this.settings.policy.failOpen,
-      "failed open although the policy forbids it",
-    );
-    const open = active ?? target;
-    const isOpen = typeof admission === "object";
-    if (state.held !== undefined) return this.#held(simulation);
-    assert((open !== undefined) === isOpen, "clients are let through without a reason, or refused");
-    assert(isOpen === letsClientsThrough(state), "the data plane and the machine disagree");
-    const epoch = activeOf(state)?.epoch ?? state.epoch;
-    if (isOpen) assert(admission.upstream === open && admission.epoch === epoch);
-    // If clients were let through and held again within one step, because a better rank came back, it is
-    // a new hold.
-    const openedSince = simulation.opened.length !== this.#heldAfter;
-    this.#heldAfter = simulation.opened.length;
-    if (admission !== "holding" || openedSince) this.#holdingSince = undefined;
-    if (admission === "holding") {
-      this.#holdingSince ??= state.now;
-      const heldMs = state.now - this.#holdingSince;
-      const { policy, jumps } = this.settings;
-      // With `down` each client has a separate hold, which the machine does not know.
-      const isOver = heldMs > policy.holdMs + (jumps ? JUMP_MAX_MS : 1);
-      assert(policy.holdWhile === "down" || !isOver, `held for ${heldMs} ms`);
-    }
-  }
-
-  /** The operator's hold: no client is let through, and it ends at its maximum. */
-  #held({ state, admission, now }: Simulation): void {
-    this.#holdingSince = undefined;
-    assertEquals(admission, "holding", "a client was let through during a hold");
-    const { jumps, policy } = this.settings;
-    const heldMs = state.now - Math.max(state.held!.until, 0);
-    assert(heldMs <= (jumps ? JUMP_MAX_MS : 1), `a hold was over ${heldMs} ms ago at ${now}`);
-    assert(state.held!.until - state.held!.since <= 15 * 60_000 && policy.holdMs > 0);
   }
 
   /** A paused service never moves by itself, and a drained upstream is never chosen. */
@@ -290,136 +221,5 @@ export class Invariants {
       }
       this.#failbacks.push(at);
     }
-  }
-
-  /** A probe without a verdict changes no verdict and refuses no client. */
-  #noVerdict({ before, state, input }: Simulation): void {
-    if (input.type !== "probed" || input.result.evidence !== "no_verdict") return;
-    for (const { name } of state.upstreams) {
-      // It may end a round, since one that was down is not waited for, and the candidate is then up.
-      if (state.epoch > before.epoch && name !== input.upstream) continue;
-      const { noVerdict: _before, ...was } = before.health.get(name)!;
-      const { noVerdict: _now, ...is } = state.health.get(name)!;
-      assertEquals(is, was, "a probe without a verdict changed one");
-    }
-    const active = activeOf(before);
-    if (active !== undefined) {
-      assertEquals(activeOf(state), active, "traffic moved without a verdict");
-    }
-    const held = before.admission.is === "holding" && state.admission.is === "closed";
-    assert(!held, "clients were turned away without a verdict");
-    assertEquals(state.lastChosen, before.lastChosen);
-  }
-
-  /** The result of a probe from before a promotion changes nothing after it. */
-  #lateAnswers({ before, state, input }: Simulation): void {
-    if (input.type !== "probed" || input.stage === before.stage) return;
-    assertEquals(state.health, before.health, "a late result was used");
-    assertEquals(state.phase, before.phase);
-  }
-
-  /** A failback or switchover that fails returns the traffic in the same step. */
-  #movesThatFail({ before, state, admission, policy }: Simulation): void {
-    const backOf = (phase: Phase) => phase.name === "promoting" ? phase.back : undefined;
-    const back = backOf(state.phase);
-    if (back !== undefined && state.phase.name === "promoting") {
-      const { candidate } = state.phase;
-      const isLost = isDown(state.health.get(candidate.name)!, policy);
-      assert(!isLost, "a move whose candidate is down goes on");
-      const isWaiting = state.held !== undefined || state.phase.order !== undefined;
-      if (policy.triggers === "beside" && !isWaiting) {
-        const isServed = typeof admission === "object" && admission.upstream === back.upstream.name;
-        assert(isServed, "clients were not served during a move");
-      }
-    }
-    const former = backOf(before.phase);
-    if (former === undefined || state.phase.name === "promoting") return;
-    const formerHealth = state.health.get(former.upstream.name);
-    const isStillUp = formerHealth !== undefined && !isDown(formerHealth, policy);
-    if (isStillUp) {
-      assert(state.phase.name === "serving", "a failback that failed interrupted the service");
-    }
-  }
-
-  /** Sessions are cut for a reason only, and a drain is cancelled when the upstream is up or active again. */
-  #drains({ state, input, drains, events, policy }: Simulation): void {
-    for (const [upstream, order] of drains) {
-      const health = state.health.get(upstream);
-      const isUpNow = health !== undefined && isUp(health, policy);
-      const isSoft = order.sparedIfMovedMs !== undefined;
-      assert(!(isSoft && isUpNow), `${upstream} is up, and its sessions still end for its silence`);
-      const isActive = state.phase.name === "serving" && state.phase.active.name === upstream;
-      const isLeft = order.revocable && order.graceMs > 0;
-      assert(!(isLeft && isActive), `${upstream} is active, and its old sessions still end`);
-      if (this.#drainOrders.get(upstream) === order) continue;
-      this.#drainOrders.set(upstream, order);
-      if (order.revocable && !isSoft) {
-        assert(policy.sessionsOnMove !== "keep", "a move cut sessions that were to be kept");
-        continue;
-      }
-      assert(
-        policy.sessionsOnDown === "cut",
-        "an upstream that went down cost sessions that were to be kept",
-      );
-      // What was postponed while paused is done on `resume`.
-      const isResumed = input.type === "ordered" && input.order.name === "resume";
-      const evidence = input.type === "probed"
-        ? input.result.evidence
-        : isResumed
-        ? health?.last?.evidence
-        : "nothing";
-      const isDue = isSoft
-        ? evidence === "silent"
-        : evidence === "refused" || evidence === "denied";
-      assert(isDue, `sessions of ${upstream} end because of ${evidence} at ${events.length}`);
-    }
-  }
-
-  /** `lastChosen` changes only for a reason. */
-  #trust({ before, state, input }: Simulation): void {
-    if (state.lastChosen === before.lastChosen) return;
-    const ran = input.type === "triggersEnded" && input.outcome.how === "ran";
-    const passed = input.type === "probed" && input.result.passed &&
-      input.upstream === state.lastChosen && activeOf(before)?.upstream.name === input.upstream;
-    assert(ran || passed, `${state.lastChosen} is trusted without a reason`);
-  }
-
-  /** A healthy upstream serves within a bounded time. */
-  #bound(simulation: Simulation): void {
-    const { checkIntervalMs, checkTimeoutMs, slowCheckMs, triggerMaxMs, jumps } = this.settings;
-    const { policy, state } = simulation;
-    // A trigger that fails may be repeated without end.
-    if (this.settings.triggerTrouble > 0) return;
-    // While probes give no verdict no failure can be noticed; the time counts from the end of the shortage.
-    if (simulation.shortage.isShort) this.#badSince = undefined;
-    // An order of the operator may keep clients waiting; the time counts from its end.
-    const { paused, held, drained } = simulation.state;
-    if (paused !== undefined || held !== undefined || drained.size > 0) this.#badSince = undefined;
-    const served = typeof simulation.admission === "object" &&
-      simulation.conditions.get(simulation.admission.upstream)!.condition === "well";
-    if (served) this.#badSince = undefined;
-    else this.#badSince ??= simulation.now;
-    if (this.#badSince === undefined) return;
-    // One upstream has been well all that time. The bound is the sum of: noticing the failure, one round,
-    // the triggers of a candidate that failed meanwhile, another round, and the triggers that count. A
-    // probe takes up to twice its time if one is under way. Each change of a condition starts the time
-    // again. The failure of a candidate and a recovery are each noticed within the same time.
-    const answerMs = Math.max(checkTimeoutMs, slowCheckMs);
-    const noticeMs = (checkIntervalMs + answerMs) * 1.1 * (policy.fall + 1);
-    const roundMs = 3 * answerMs + checkIntervalMs;
-    const triggersMs = Math.min(triggerMaxMs, DOOMED_TRIGGERS_MS) + triggerMaxMs;
-    const boundMs = 2 * (noticeMs + roundMs) + triggersMs + (jumps ? 2 * JUMP_MAX_MS : 0);
-    const conditions = state.upstreams.map(({ name }) => simulation.conditions.get(name)!);
-    const lastChange = Math.max(
-      simulation.shortage.since,
-      simulation.reloadedAt,
-      ...conditions.map((c) => c.since),
-    );
-    const isAnyWell = conditions.some((c) => c.condition === "well");
-    const waitedMs = simulation.now - Math.max(this.#badSince, lastChange);
-    assert(
-      simulation.shortage.isShort || !isAnyWell || waitedMs <= boundMs,
-      `a healthy upstream waited for ${waitedMs} ms`,
-    );
   }
 }

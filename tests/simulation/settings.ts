@@ -2,7 +2,33 @@
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { FailbackPolicy } from "../../src/failover/failback.ts";
 import type { Policy } from "../../src/failover/state.ts";
-import type { Settings } from "./simulation.ts";
+
+/** What may happen in a simulation, and how often. */
+export interface Settings {
+  readonly seed: number;
+  readonly upstreams: number;
+  readonly policy: Policy;
+  readonly checkIntervalMs: number;
+  readonly checkTimeoutMs: number;
+  readonly triggerMaxMs: number;
+  readonly lengthMs: number;
+  /** Mean time between two changes of one upstream's condition, in milliseconds. */
+  readonly meanChangeMs: number;
+  /** The longest time of a slow check, in milliseconds; 0 if there are no slow checks. */
+  readonly slowCheckMs: number;
+  /** The share of the time, from 0 to 1, in which checks give no verdict. */
+  readonly shortage: number;
+  /** The share of the triggers, from 0 to 1, that fail or cannot be started. */
+  readonly triggerTrouble: number;
+  /** Whether the clock jumps at random, by up to a minute, in both directions. */
+  readonly jumps: boolean;
+  /** Mean time between two orders of the operator beside failbacks, in milliseconds; 0 without them. */
+  readonly meanOrderMs: number;
+  /** Mean time between two ends of the process by kill -9, in milliseconds; 0 without them. */
+  readonly meanRestartMs: number;
+  /** Mean time between two changes of the list of upstreams and the policy, in milliseconds; 0 without them. */
+  readonly meanReloadMs: number;
+}
 
 /** The settings that belong to a seed. */
 export function settingsFor(seed: number): Settings {

@@ -1,8 +1,7 @@
 /**
- * A simulation of everything around the failover machine, in virtual time. Upstreams start, stop and
- * freeze. The checker has jitter, late results and times without a verdict. Triggers take time, fail or
- * cannot be started. The data plane only records its orders. All randomness comes from one seed. After each
- * step `check` is called with the simulation.
+ * A simulation of everything around the failover machine, in virtual time: upstreams (`upstream_conditions.ts`), the
+ * checker, triggers, the operator, clients, and a process that ends and begins again. The data plane only records its
+ * orders. All randomness comes from one seed. After each step `check` is called with the simulation.
  */
 import { Dice } from "../../src/base/testing/dice.ts";
 import type { Event } from "../../src/events/events.ts";
@@ -11,44 +10,16 @@ import { handedOver } from "../../src/failover/handing_over.ts";
 import { policyAfter, step } from "../../src/failover/machine.ts";
 import { type Memory, memoryOf } from "../../src/failover/memory.ts";
 import type { OperatorOrder, OrderOutcome } from "../../src/failover/orders.ts";
-import type {
-  DrainOrder,
-  ProbeResult,
-  Promotion,
-  TriggerOutcome,
-} from "../../src/failover/ports.ts";
+import type { DrainOrder, Promotion, TriggerOutcome } from "../../src/failover/ports.ts";
 import { initialState, type Policy, type State, wakeAt } from "../../src/failover/state.ts";
 import type { Effect, Input } from "../../src/failover/steps.ts";
 import type { Upstream } from "../../src/failover/upstream.ts";
-import { settingsFor } from "./settings.ts";
-
-export type Condition = "well" | "refusing" | "denying" | "silent";
-
-export interface Settings {
-  readonly seed: number;
-  readonly upstreams: number;
-  readonly policy: Policy;
-  readonly checkIntervalMs: number;
-  readonly checkTimeoutMs: number;
-  readonly triggerMaxMs: number;
-  readonly lengthMs: number;
-  /** Mean time between two changes of one upstream's condition, in milliseconds. */
-  readonly meanChangeMs: number;
-  /** The longest time of a slow check, in milliseconds; 0 if there are no slow checks. */
-  readonly slowCheckMs: number;
-  /** The share of the time, from 0 to 1, in which checks give no verdict. */
-  readonly shortage: number;
-  /** The share of the triggers, from 0 to 1, that fail or cannot be started. */
-  readonly triggerTrouble: number;
-  /** Whether the clock jumps at random, by up to a minute, in both directions. */
-  readonly jumps: boolean;
-  /** Mean time between two orders of the operator beside failbacks, in milliseconds; 0 without them. */
-  readonly meanOrderMs: number;
-  /** Mean time between two ends of the process by kill -9, in milliseconds; 0 without them. */
-  readonly meanRestartMs: number;
-  /** Mean time between two changes of the list of upstreams and the policy, in milliseconds; 0 without them. */
-  readonly meanReloadMs: number;
-}
+import type { Settings } from "./settings.ts";
+import { SimulatedChecker } from "./simulated_checker.ts";
+import { SimulatedOperator } from "./simulated_operator.ts";
+import { SimulatedTriggers } from "./simulated_triggers.ts";
+import { UpstreamConditions } from "./upstream_conditions.ts";
+import { VirtualTime } from "./virtual_time.ts";
 
 /** An order and the outcomes that its caller got. */
 export interface Ordered {
@@ -57,33 +28,15 @@ export interface Ordered {
   readonly outcomes: OrderOutcome["is"][];
 }
 
-interface Timer {
-  readonly at: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
-interface Probing {
-  underWay: boolean;
-  again: boolean;
-  pace: "steady" | "doubt";
-  /** The number of the newest timer for a regular probe; older timers are ignored. */
-  timer: number;
-}
-
 /** The epoch on disk is so much larger, since the last step may not have been saved when power is lost. */
 const EPOCHS_AHEAD = 10;
 /** Upstreams that are not listed at the start, where the list changes. */
 const SPARE_UPSTREAMS = 1;
-/** The most steps at one moment: a schedule whose time does not advance fails instead of hanging. */
-const STEPS_MAX = 10_000;
 /** The resolution of the timer of the machine, in milliseconds. */
 const TIMER_MS = 0.001;
 
 export class Simulation {
-  now = 0;
   state: State;
-  readonly conditions: Map<string, { condition: Condition; since: number }>;
   /** The last order of admission to the data plane. */
   admission: "closed" | "holding" | { readonly upstream: string; readonly epoch: number } =
     "closed";
@@ -95,12 +48,8 @@ export class Simulation {
   input: Input = { type: "ticked" };
   /** The result. */
   effects: readonly Effect[] = [];
-  /** Whether checks give no verdict at present, and since when that is so. */
-  shortage: { readonly isShort: boolean; readonly since: number } = { isShort: false, since: 0 };
   /** The epochs in which an upstream went on serving after a failed move away from it, or a restart. */
   readonly returned = new Set<number>();
-  /** By epoch: the last outcome of its triggers. */
-  readonly outcomes = new Map<number, TriggerOutcome["how"]>();
   readonly events: { readonly at: number; readonly event: Event }[] = [];
   readonly orders = new Map<number, Ordered>();
   readonly moves = new Set<string>();
@@ -123,13 +72,11 @@ export class Simulation {
   reloadedAt = 0;
   readonly #random: () => number;
   readonly #settings: Settings;
-  readonly #probing = new Map<string, Probing>();
-  /** The upstreams that may be listed. */
-  readonly #pool: readonly Upstream[];
-  readonly #timerQueue: Timer[] = [];
-  /** The run of triggers that is under way. */
-  #run: { readonly epoch: number } | undefined;
-  #timers = 0;
+  readonly #time = new VirtualTime();
+  readonly #conditions: UpstreamConditions;
+  readonly #checker: SimulatedChecker;
+  readonly #triggers: SimulatedTriggers;
+  readonly #operator: SimulatedOperator;
   #lastOrder = 0;
   #wake = 0;
   /** The offset, in milliseconds, of the clock of the machine after jumps. */
@@ -151,72 +98,71 @@ export class Simulation {
     this.restarted = this.state;
     // As the state folder does when it is opened.
     this.saved = { ...memoryOf(this.state), epoch: EPOCHS_AHEAD };
-    this.conditions = new Map(
-      pool.map((u) => [u.name, { condition: this.#draw(), since: 0 }]),
-    );
-    this.#pool = pool;
-    for (const { name } of upstreams) this.#probing.set(name, newProbing());
+    const names = pool.map(({ name }) => name);
+    const [time, random] = [this.#time, this.#random];
+    this.#conditions = new UpstreamConditions(names, settings, time, random);
+    const process = {
+      ...{ settings, random },
+      after: (delayMs: number, run: () => void) => this.#afterInThisLife(delayMs, run),
+    };
+    this.#checker = new SimulatedChecker(upstreams.map(({ name }) => name), {
+      ...process,
+      conditions: this.#conditions,
+      stage: () => this.state.stage,
+      post: (upstream, result, stage) => this.#input({ type: "probed", upstream, result, stage }),
+    });
+    this.#triggers = new SimulatedTriggers({
+      ...process,
+      post: (epoch, outcome) => this.#input({ type: "triggersEnded", epoch, outcome }),
+    });
+    this.#operator = new SimulatedOperator({
+      ...{ settings, time, random, pool },
+      config: () => ({ upstreams: this.state.upstreams, policy: this.policy }),
+      order: (order) => this.#order(order),
+      reload: (upstreams, policy) => this.#reload(upstreams, policy),
+    });
+  }
+
+  /** The time in milliseconds. The clock of the machine differs from it after jumps. */
+  get now(): number {
+    return this.#time.now;
+  }
+
+  /** By upstream: how it really is, and since when. */
+  get conditions(): UpstreamConditions["all"] {
+    return this.#conditions.all;
+  }
+
+  /** Whether checks give no verdict at present, and since when that is so. */
+  get shortage(): UpstreamConditions["shortage"] {
+    return this.#conditions.shortage;
+  }
+
+  /** By epoch: the last outcome of its triggers. */
+  get outcomes(): ReadonlyMap<number, TriggerOutcome["how"]> {
+    return this.#triggers.outcomes;
   }
 
   run(check: (simulation: Simulation) => void): void {
     this.#check = check;
-    for (const name of this.conditions.keys()) this.#planChange(name);
+    this.#conditions.planChanges();
     this.#planDoubt();
-    this.#planShortage();
-    this.#planOrder();
-    this.#planOrders();
+    this.#conditions.planShortage();
+    this.#operator.planFailback();
+    this.#operator.planOrder();
     this.#planRestart();
-    this.#planReload();
+    this.#operator.planReload();
     this.#input({ type: "begun" });
-    let stepsNow = 0;
-    while (this.now < this.#settings.lengthMs) {
-      const next = this.#takeNext();
-      if (next === undefined) break;
-      stepsNow = next.at > this.now ? 0 : stepsNow + 1;
-      if (stepsNow > STEPS_MAX) throw new Error(`the time does not advance at ${this.now} ms`);
-      this.now = Math.max(this.now, next.at);
-      next.run();
-    }
+    this.#time.runUntil(this.#settings.lengthMs);
   }
 
   #check: (simulation: Simulation) => void = () => {};
 
-  #at(delayMs: number, run: () => void): void {
-    this.#timerQueue.push({ at: this.now + delayMs, order: this.#timers++, run });
-  }
-
-  #takeNext(): Timer | undefined {
-    let best = 0;
-    this.#timerQueue.forEach((a, i) => {
-      const b = this.#timerQueue[best]!;
-      if (a.at < b.at || (a.at === b.at && a.order < b.order)) best = i;
-    });
-    return this.#timerQueue.splice(best, 1)[0];
-  }
-
-  #draw(): Condition {
-    const roll = this.#random();
-    return roll < 0.55 ? "well" : roll < 0.75 ? "refusing" : roll < 0.88 ? "silent" : "denying";
-  }
-
-  #planChange(name: string): void {
-    this.#at(-Math.log(1 - this.#random()) * this.#settings.meanChangeMs, () => {
-      const condition = this.#draw();
-      if (this.conditions.get(name)!.condition !== condition) {
-        this.conditions.set(name, { condition, since: this.now });
-      }
-      this.#planChange(name);
-    });
-  }
-
-  #planShortage(): void {
-    const { shortage } = this.#settings;
-    if (shortage === 0) return;
-    const { isShort } = this.shortage;
-    const meanMs = 20_000 * (isShort ? shortage : 1 - shortage);
-    this.#at(-Math.log(1 - this.#random()) * meanMs, () => {
-      this.shortage = { isShort: !isShort, since: this.now };
-      this.#planShortage();
+  /** Calls `run` in `delayMs` milliseconds, unless the process has ended meanwhile. */
+  #afterInThisLife(delayMs: number, run: () => void): void {
+    const { life } = this;
+    this.#time.after(delayMs, () => {
+      if (life === this.life) run();
     });
   }
 
@@ -227,104 +173,40 @@ export class Simulation {
   #planRestart(): void {
     const { meanRestartMs } = this.#settings;
     if (meanRestartMs === 0) return;
-    this.#at(-Math.log(1 - this.#random()) * meanRestartMs, () => {
+    this.#time.after(-Math.log(1 - this.#random()) * meanRestartMs, () => {
       const { policy } = this.#settings;
       const handed = this.#random() < 0.5 ? handedOver(this.state, policy) : "it is killed";
       const memory = typeof handed === "string" ? this.saved : handed;
       this.life++;
-      this.#run = undefined;
+      this.#triggers.restart();
+      this.#checker.restart();
       this.orders.clear();
       this.drains.clear();
       this.admission = "closed";
-      for (const probing of this.#probing.values()) {
-        Object.assign(probing, { underWay: false, again: false, pace: "steady" });
-        probing.timer++;
-      }
       this.state = initialState(this.state.upstreams, this.now + this.#skew, memory);
       this.restarted = this.state;
       this.#forgetUnlisted();
       this.#save(this.state);
       this.#input({ type: "begun" });
       // The checker of the new process begins by itself.
-      for (const { name } of this.state.upstreams) this.#probe(name);
+      for (const { name } of this.state.upstreams) this.#checker.probe(name);
       this.#planRestart();
     });
   }
 
-  /** The operator changes the list, or options, at random times. */
-  #planReload(): void {
-    const { meanReloadMs } = this.#settings;
-    if (meanReloadMs === 0) return;
-    this.#at(-Math.log(1 - this.#random()) * meanReloadMs, () => {
-      this.#reload();
-      this.#planReload();
-    });
-  }
-
-  #reload(): void {
-    const listed = this.#pool.map((upstream) => ({ upstream, place: this.#random() }))
-      .filter(() => this.#random() < 0.7).toSorted((a, b) => a.place - b.place)
-      .map(({ upstream }, rank) => ({ ...upstream, rank }));
-    const upstreams = this.#random() < 0.3 ? this.state.upstreams : listed;
-    if (upstreams.length === 0) return;
-    const { rise, fall, failback, damping, maxBackoffMs } =
-      settingsFor(Math.floor(this.#random() * 2 ** 31)).policy;
-    const policy = this.#random() < 0.5
-      ? this.policy
-      : { ...this.policy, rise, fall, failback, damping, maxBackoffMs };
+  #reload(upstreams: readonly Upstream[], policy: Policy): void {
     // As the composition root does.
     if (whyNotReconfigured(this.state, upstreams) !== undefined) return;
-    const names = upstreams.map(({ name }) => name);
-    for (const name of [...this.#probing.keys()]) {
-      if (!names.includes(name)) this.#probing.delete(name);
-    }
-    const added = names.filter((name) => !this.#probing.has(name));
-    for (const name of added) this.#probing.set(name, newProbing());
+    const added = this.#checker.list(upstreams.map(({ name }) => name));
     this.reloadedAt = this.now;
     this.#input({ type: "configured", upstreams, policy });
     if (this.before.remembered !== undefined) this.#forgetUnlisted();
-    for (const name of added) this.#probe(name);
+    for (const name of added) this.#checker.probe(name);
   }
 
   /** What is remembered from before a restart is forgotten with the upstream that it is about. */
   #forgetUnlisted(): void {
     if (this.served.some((name) => !this.state.health.has(name))) this.served = [];
-  }
-
-  /** An operator who orders a failback at random times. */
-  #planOrder(): void {
-    this.#at(this.#random() * 600_000, () => {
-      this.#order({ name: "failback" });
-      this.#planOrder();
-    });
-  }
-
-  /** Orders of every other kind at random times, with a mean interval that differs between simulations. */
-  #planOrders(): void {
-    const { meanOrderMs } = this.#settings;
-    if (meanOrderMs === 0) return;
-    this.#at(-Math.log(1 - this.#random()) * meanOrderMs, () => {
-      this.#order(this.#drawOrder());
-      this.#planOrders();
-    });
-  }
-
-  #drawOrder(): OperatorOrder {
-    const upstream = this.#pool[Math.floor(this.#random() * this.#pool.length)]!.name;
-    const { holdMs } = this.#settings.policy;
-    const roll = Math.floor(this.#random() * 12);
-    // Pauses and drains are ended more often than begun, so that most of the time decisions are made.
-    if (roll < 4) {
-      const isDefault = this.#random() < 0.5;
-      return isDefault
-        ? { name: "switchover", to: upstream }
-        : { name: "switchover", to: upstream, maxWaitMs: this.#random() * holdMs };
-    }
-    if (roll < 5) return { name: "pause" };
-    if (roll < 7) return { name: "resume" };
-    if (roll < 8) return { name: "hold", maxMs: this.#random() * holdMs };
-    if (roll < 9) return { name: "release" };
-    return roll < 10 ? { name: "drain", upstream } : { name: "undrain", upstream };
   }
 
   #order(order: OperatorOrder): void {
@@ -336,18 +218,18 @@ export class Simulation {
   /** Sessions become quiet at a random time after they are waited for, or never. */
   #awaitQuiet(epoch: number): void {
     if (this.#random() < 0.3) return;
-    const { life } = this;
-    this.#at(this.#random() * 8_000, () => {
-      if (life === this.life) this.#input({ type: "quieted", epoch });
-    });
+    this.#afterInThisLife(
+      this.#random() * 8_000,
+      () => this.#input({ type: "quieted", epoch }),
+    );
   }
 
   /** Clients that find the active upstream failed, and jumps of the clock, at random times. */
   #planDoubt(): void {
-    this.#at(this.#random() * 3_000, () => {
+    this.#time.after(this.#random() * 3_000, () => {
       if (typeof this.admission === "object") {
         const { upstream, epoch } = this.admission;
-        const { condition } = this.conditions.get(upstream)!;
+        const condition = this.#conditions.of(upstream);
         if (condition === "refusing" || condition === "silent") {
           const hard = condition === "refusing";
           this.#input({ type: "doubted", doubt: { upstream, epoch, hard, reason: condition } });
@@ -357,53 +239,6 @@ export class Simulation {
         this.#skew = (this.#random() - 0.3) * 60_000;
       }
       this.#planDoubt();
-    });
-  }
-
-  #probe(name: string): void {
-    const probing = this.#probing.get(name);
-    if (probing === undefined) return;
-    if (probing.underWay) {
-      probing.again = true;
-      return;
-    }
-    probing.underWay = true;
-    probing.timer++;
-    const { stage } = this.state;
-    const { condition } = this.conditions.get(name)!;
-    const { checkTimeoutMs, slowCheckMs } = this.#settings;
-    const isSlow = slowCheckMs > 0 && this.#random() < 0.2;
-    const tookMs = isSlow
-      ? this.#random() * slowCheckMs
-      : condition === "silent"
-      ? checkTimeoutMs
-      : this.#random() * checkTimeoutMs * 0.5;
-    const result = this.shortage.isShort && this.#random() < 0.9
-      ? { passed: false, tookMs: 0, reason: "too many open files", evidence: "no_verdict" as const }
-      : answer(condition, tookMs);
-    const { life } = this;
-    this.#at(result.tookMs, () => {
-      if (life !== this.life) return;
-      // The result of an upstream that was removed meanwhile may come, but not if it is listed again.
-      const listed = this.#probing.get(name);
-      if (listed !== undefined && listed !== probing) return;
-      probing.underWay = false;
-      this.#input({ type: "probed", upstream: name, result, stage });
-      if (this.#probing.get(name) !== probing) return;
-      if (probing.again) {
-        probing.again = false;
-        this.#probe(name);
-      } else this.#planProbe(name);
-    });
-  }
-
-  #planProbe(name: string): void {
-    const probing = this.#probing.get(name);
-    if (probing === undefined || probing.underWay) return;
-    const timer = ++probing.timer;
-    const interval = probing.pace === "doubt" ? 500 : this.#settings.checkIntervalMs;
-    this.#at(interval * (0.95 + this.#random() * 0.1), () => {
-      if (this.#probing.get(name) === probing && probing.timer === timer) this.#probe(name);
     });
   }
 
@@ -436,7 +271,7 @@ export class Simulation {
     // A difference smaller than the precision of `now` would not advance the time: the tick would come too
     // early, and again, without end. Real timers have a resolution as well.
     const waitMs = at - (this.now + this.#skew);
-    this.#at(waitMs > 0 ? Math.max(waitMs, TIMER_MS) : 0, () => {
+    this.#time.after(waitMs > 0 ? Math.max(waitMs, TIMER_MS) : 0, () => {
       if (this.#wake === wake) this.#input({ type: "ticked" });
     });
   }
@@ -450,10 +285,9 @@ export class Simulation {
         }
         return;
       case "probe":
-        return this.#probe(effect.upstream);
+        return this.#checker.probe(effect.upstream);
       case "pace":
-        this.#setPace(effect.upstream, effect.pace);
-        return;
+        return this.#checker.setPace(effect.upstream, effect.pace);
       case "hold":
         this.admission = "holding";
         return;
@@ -481,8 +315,7 @@ export class Simulation {
       case "runTriggers":
         return this.#runTriggers(effect.promotion);
       case "cancelTriggers":
-        if (this.#run?.epoch === effect.epoch) this.#callOff(this.#run);
-        return;
+        return this.#triggers.cancel(effect.epoch);
       case "awaitQuiet":
         return this.#awaitQuiet(effect.epoch);
       case "settle":
@@ -490,64 +323,11 @@ export class Simulation {
     }
   }
 
-  #setPace(name: string, pace: Probing["pace"]): void {
-    const probing = this.#probing.get(name);
-    if (probing === undefined) return;
-    probing.pace = pace;
-    this.#planProbe(name);
-  }
-
-  /** A newer run cancels the one under way, as in the controller. */
   #runTriggers({ epoch, to }: Promotion): void {
-    if (this.#run !== undefined) this.#callOff(this.#run);
-    const run = this.#run = { epoch };
     this.#save(this.state);
     this.begun.push({ epoch, life: this.life });
     this.#begunTo = to;
     if (this.served.length > 0) this.served = [...this.served, to];
-    const outcome = this.#outcome();
-    const tookMs = outcome.how === "short" ? 0 : this.#random() * this.#settings.triggerMaxMs;
-    const { life } = this;
-    this.#at(tookMs, () => {
-      if (life === this.life) this.#endTriggers(run, outcome);
-    });
-  }
-
-  #callOff(run: { readonly epoch: number }): void {
-    const { life } = this;
-    this.#at(10, () => {
-      if (life === this.life) this.#endTriggers(run, { how: "cancelled" });
-    });
-  }
-
-  #endTriggers(run: { readonly epoch: number }, outcome: TriggerOutcome): void {
-    if (this.#run === run) this.#run = undefined;
-    else if (outcome.how !== "cancelled") return;
-    this.outcomes.set(run.epoch, outcome.how);
-    this.#input({ type: "triggersEnded", epoch: run.epoch, outcome });
-  }
-
-  #outcome(): TriggerOutcome {
-    const roll = this.#random() / (this.#settings.triggerTrouble || 1e-9);
-    if (roll > 1) return { how: "ran" };
-    if (roll > 0.5) return { how: "failed", reason: "trigger exited with 1" };
-    return { how: "short", reason: "too many open files", hasBegun: this.#random() < 0.3 };
-  }
-}
-
-function newProbing(): Probing {
-  return { underWay: false, again: false, pace: "steady", timer: 0 };
-}
-
-function answer(condition: Condition, tookMs: number): ProbeResult {
-  switch (condition) {
-    case "well":
-      return { passed: true, tookMs, reason: "connected", evidence: "passed" };
-    case "refusing":
-      return { passed: false, tookMs, reason: "connection refused", evidence: "refused" };
-    case "denying":
-      return { passed: false, tookMs, reason: "check exited with 1", evidence: "denied" };
-    case "silent":
-      return { passed: false, tookMs, reason: "no answer", evidence: "silent" };
+    this.#triggers.run(epoch);
   }
 }
