@@ -119,9 +119,10 @@ export interface Kernel {
 
   /**
    * No client can connect to this listening socket from now on, but those in its accept queue stay there. Their kernels
-   * try again after a second, and are refused or accepted by whoever listens then. Missing where there is no such call.
+   * try again after a second, and are refused or accepted by whoever listens then. Returns 0, or a negated error number;
+   * nothing has changed then. Missing where there is no such call.
    */
-  ignoreClients?(listener: number): void;
+  ignoreClients?(listener: number): number;
   /** Closes the sending side: the peer gets a FIN after all bytes that were sent. */
   shutdownWrite(fd: number): void;
   close(fd: number): void;

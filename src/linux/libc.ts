@@ -308,11 +308,12 @@ export class Libc implements Kernel {
     return { read, write, capacity: grown > 0 ? grown : PIPE_DEFAULT_BYTES };
   }
 
-  ignoreClients(listener: number): void {
+  ignoreClients(listener: number): number {
     const filter = Deno.UnsafePointer.value(Deno.UnsafePointer.of(WITHOUT_SYN));
     // struct sock_fprog: the number of instructions, and where they are.
     const program = new BigUint64Array([BigInt(WITHOUT_SYN.length), filter]);
-    this.#c.setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, program, 16);
+    const result = this.#c.setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, program, 16);
+    return result === -1 ? -this.#errno[0]! : 0;
   }
 
   shutdownWrite(fd: number): void {

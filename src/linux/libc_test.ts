@@ -9,6 +9,8 @@ import { onLinux } from "./testing/on_linux.ts";
 
 const OPTIONS = { backlog: 8, userTimeoutMs: 0 } as const;
 const WAIT_MS = 20_000;
+/** Error numbers that only a bug of ours can cause (asm-generic/errno.h). */
+const [EBADF, ENOTSOCK] = [9, 88];
 
 /** Two connected sockets on loopback and their listener. */
 class Pair implements Disposable {
@@ -190,27 +192,41 @@ Deno.test({
   },
 });
 
+for (const ip of ["127.0.0.1", "::1"]) {
+  Deno.test({
+    name:
+      `a listening socket at ${ip} that ignores clients keeps those in its queue, and the others are refused when it is closed`,
+    ...onLinux,
+    fn() {
+      using libc = new Libc();
+      const listener = libc.listen(ipSockaddr(ip, 0)!, OPTIONS);
+      const address = libc.localAddress(listener);
+      const early = libc.connect(address, OPTIONS);
+      assertEquals(libc.ignoreClients(listener), 0);
+      const late = libc.connect(address, OPTIONS);
+      const accepted = libc.accept(listener);
+      assert(accepted > 0);
+      assertEquals(libc.accept(listener), -EAGAIN);
+      libc.close(listener);
+      assertEquals(libc.send(early, new Uint8Array(3), 0, 3), 3);
+      assertEquals(libc.receive(accepted), 3);
+      // Its kernel asks again.
+      libc.watch(late, 1);
+      while (libc.poll(WAIT_MS) === 1 && (libc.eventFlags(0) & FAILED) === 0);
+      assertEquals(libc.takeError(late), -ECONNREFUSED);
+      for (const fd of [early, late, accepted]) libc.close(fd);
+    },
+  });
+}
+
 Deno.test({
-  name:
-    "a listening socket that ignores clients keeps those in its queue, and the others are refused when it is closed",
+  name: "what is no socket cannot ignore clients, and the error says so",
   ...onLinux,
   fn() {
     using libc = new Libc();
-    const listener = libc.listen(ipSockaddr("127.0.0.1", 0)!, OPTIONS);
-    const address = libc.localAddress(listener);
-    const early = libc.connect(address, OPTIONS);
-    libc.ignoreClients(listener);
-    const late = libc.connect(address, OPTIONS);
-    const accepted = libc.accept(listener);
-    assert(accepted > 0);
-    assertEquals(libc.accept(listener), -EAGAIN);
-    libc.close(listener);
-    assertEquals(libc.send(early, new Uint8Array(3), 0, 3), 3);
-    assertEquals(libc.receive(accepted), 3);
-    // Its kernel asks again.
-    libc.watch(late, 1);
-    while (libc.poll(WAIT_MS) === 1 && (libc.eventFlags(0) & FAILED) === 0);
-    assertEquals(libc.takeError(late), -ECONNREFUSED);
-    for (const fd of [early, late, accepted]) libc.close(fd);
+    const eventfd = libc.eventfd();
+    assertEquals(libc.ignoreClients(eventfd), -ENOTSOCK);
+    assertEquals(libc.ignoreClients(-1), -EBADF);
+    libc.close(eventfd);
   },
 });

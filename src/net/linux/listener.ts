@@ -117,15 +117,23 @@ export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
     return this.#end.promise;
   }
 
-  /** Lets no more clients into the queue, and accepts all that are in it, even beyond the limit. */
-  takeLastEver(): void {
-    // Else one that came between the last one accepted and the close would be reset.
-    this.#host.loop.kernel.ignoreClients?.(this.#listener);
-    this.takeAll();
+  /** True after `close` or `leave`. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
-  /** Accepts all clients in the queue, even beyond the limit. */
-  takeAll(): void {
+  /**
+   * Lets no more clients into the kernel's queue; call it before `takeQueue` where the port closes for good. Else a
+   * client that comes between the last one accepted and the close would be reset, as it is where the kernel cannot do
+   * this.
+   */
+  closeQueue(): void {
+    // The number of a descriptor that was closed may belong to another socket by now.
+    if (!this.#isOver) this.#host.loop.kernel.ignoreClients?.(this.#listener);
+  }
+
+  /** Accepts all clients in the kernel's queue, even beyond the limit. */
+  takeQueue(): void {
     for (let taken = 0; taken < BACKLOG && !this.#isOver; taken++) {
       const client = this.#host.loop.kernel.accept(this.#listener);
       if (client === -EAGAIN || isShortageErrno(client)) return;
@@ -133,16 +141,12 @@ export class LinuxAcceptor implements Watcher, Tick, BatchTaker {
     }
   }
 
-  /** True after `close` or `leave`. */
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
   /**
-   * Accepts the clients that wait now, within the limit, after `leave`. If the kernel has told nobody but this thread of
-   * one, it would wait for the next client to come.
+   * Accepts the clients in the kernel's queue as far as the limit allows, after `leave`: the others are left to those
+   * who still listen. If the kernel has told nobody but this thread of a client, that one would wait for the next client
+   * to come.
    */
-  takeLast(): void {
+  takeWithinLimit(): void {
     for (let end: BatchEnd = "more"; end === "more";) {
       end = acceptBatch(this.#host.loop.kernel, this.#listener, this);
     }

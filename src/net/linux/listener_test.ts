@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { EAGAIN, ECONNRESET, EMFILE } from "../../linux/errno.ts";
+import { EAGAIN, ECONNRESET, EMFILE, EPERM } from "../../linux/errno.ts";
 import type { Kernel } from "../../linux/kernel.ts";
+import type { Peer } from "../../linux/testing/fake_peer.ts";
+import { FakeHost } from "../testing/fake_host.ts";
+import { listeningOn, PORT } from "../testing/fake_port.ts";
 import { acceptBatch, type BatchTaker } from "./listener.ts";
 
 /** A kernel whose `accept` gives one after another of `results`, and then EAGAIN. */
@@ -47,4 +50,45 @@ Deno.test("a batch is bounded", () => {
   const many = Array.from({ length: 100 }, (_, i) => i + 10);
   assertEquals(acceptBatch(kernel(...many), 3, all), "more");
   assertEquals(all.taken.length, 64);
+});
+
+Deno.test("no client can come between the last one that a port accepts and its end", async () => {
+  const host = new FakeHost();
+  let isOpen = true;
+  Object.assign(host, { ignoreClients: () => Number(isOpen = false) });
+  const { port, server, end } = await listeningOn(host);
+  host.client(PORT);
+  const accept = host.accept.bind(host);
+  const lost: (Peer | undefined)[] = [];
+  host.accept = (listener) => {
+    const client = accept(listener);
+    // As soon as the queue is empty, another one comes.
+    if (client < 0 && isOpen) lost.push(host.client(PORT));
+    return client;
+  };
+  port.end();
+  assertEquals([server.connections, lost.length], [1, 0]);
+  await end();
+});
+
+Deno.test("a port accepts its queue and closes also where the kernel cannot ignore clients", async () => {
+  const host = new FakeHost();
+  Object.assign(host, { ignoreClients: () => -EPERM });
+  const { port, server, end } = await listeningOn(host);
+  host.client(PORT);
+  port.end();
+  assertEquals([server.connections, host.client(PORT)], [1, undefined]);
+  await end();
+});
+
+Deno.test("a port that is ended again after its close does not touch the socket that has its number by now", async () => {
+  const host = new FakeHost();
+  const ignored: number[] = [];
+  Object.assign(host, { ignoreClients: (listener: number) => ignored.push(listener) * 0 });
+  const { port, end } = await listeningOn(host);
+  const number = port.passed!()!.descriptor;
+  port.end();
+  port.end();
+  assertEquals(ignored, [number]);
+  await end();
 });

@@ -87,8 +87,8 @@ async function listen(
     address: bound.kind === "ip" && asked.kind === "tcp" ? { ...asked, port: bound.port } : asked,
     finished: Promise.race([acceptor.finished, host.finished]),
     end() {
-      if (isLent) acceptor.takeAll();
-      else acceptor.takeLastEver();
+      if (!isLent) acceptor.closeQueue();
+      acceptor.takeQueue();
       close();
     },
     close,
@@ -147,15 +147,15 @@ export function acceptShared(
     finished: Promise.race([acceptor.finished, host.finished]),
     look: () => acceptor.look(),
     end() {
-      if (isOurs()) acceptor.takeLastEver();
-      else acceptor.takeAll();
+      if (isOurs()) acceptor.closeQueue();
+      acceptor.takeQueue();
       if (acceptor.close()) refuse(listener);
     },
     close() {
       if (acceptor.close()) refuse(listener);
     },
     leave() {
-      if (acceptor.leave()) acceptor.takeLast();
+      if (acceptor.leave()) acceptor.takeWithinLimit();
     },
   };
 }

@@ -5,6 +5,7 @@ import { Fault } from "../../base/fault.ts";
 import { EHOSTUNREACH, EMFILE, ENOMEM } from "../../linux/errno.ts";
 import { Dice, seeds } from "../../base/testing/dice.ts";
 import { FakeHost } from "../testing/fake_host.ts";
+import { listeningOn, PORT } from "../testing/fake_port.ts";
 import { endpointName } from "../../linux/testing/fake_kernel.ts";
 import type { FakeAnswer } from "../../linux/testing/fake_peer.ts";
 import type { Peer } from "../../linux/testing/fake_peer.ts";
@@ -14,13 +15,11 @@ import { Resolver } from "../resolve.ts";
 import { linuxDialer } from "./dial.ts";
 import { reserveOf } from "../../http1/reserve.ts";
 import { Server } from "../../http1/server.ts";
-import type { ServerLimits } from "../../http1/server_limits.ts";
 import { GET, say, text } from "../../http1/testing/server_fixture.ts";
 import { TlsContexts } from "../tls_contexts.ts";
 import { socketsIn } from "./transport.ts";
 
 const HOST = "10.0.0.9";
-const PORT = 80;
 
 /** A dialer of `hostname` in a loop on `host`, with a manual clock. */
 function dialing(host: FakeHost, hostname = HOST, find?: LookUp) {
@@ -189,33 +188,6 @@ Deno.test("what an upstream sent during the connect is read", async () => {
   await embedded.stop();
 });
 
-/** A port on a fake kernel, and what was reported to its owner. */
-async function listening(host: FakeHost, limits: Partial<ServerLimits> = {}) {
-  const clock = new ManualClock();
-  const reported: string[] = [];
-  const server = new Server({ deadlines: new Deadlines(new ManualClock()), handler: say, limits });
-  const embedded = host.embeddedLoop();
-  const address = { kind: "tcp", host: "127.0.0.1", port: PORT } as const;
-  const port = await socketsIn(embedded, new TlsContexts()).listen(address, server, {
-    clock,
-    onAcceptFailed: (error, retryInMs) => reported.push(`${error}, again in ${retryInMs} ms`),
-  });
-  if (typeof port === "string") throw new Error(port);
-  return {
-    port,
-    clock,
-    reported,
-    server,
-    async end() {
-      port.close();
-      await server.drain(AbortSignal.abort());
-      await port.finished;
-      assertEquals([host.open, clock.pending], [0, 0]);
-      await embedded.stop();
-    },
-  };
-}
-
 /** Sends a request, and returns the end of the response. */
 async function ask(host: FakeHost, peer: Peer): Promise<string> {
   peer.send(text.encode(GET));
@@ -225,7 +197,7 @@ async function ask(host: FakeHost, peer: Peer): Promise<string> {
 
 Deno.test("without descriptors accepting pauses, reports that, and continues with the clients that waited", async () => {
   const host = new FakeHost();
-  const { clock, reported, end } = await listening(host);
+  const { clock, reported, end } = await listeningOn(host);
   host.fdMax = host.open + 1;
   const clients = [1, 2, 3].map(() => host.client(PORT)!);
   await host.untilQuiet();
@@ -257,7 +229,7 @@ Deno.test("without descriptors accepting pauses, reports that, and continues wit
 
 Deno.test("a client that cannot be watched is closed, and those behind it wait until it is closed", async () => {
   const host = new FakeHost();
-  const { clock, reported, server, end } = await listening(host);
+  const { clock, reported, server, end } = await listeningOn(host);
   const clients = [1, 2, 3].map(() => host.client(PORT)!);
   const { watch } = FakeHost.prototype;
   Object.assign(host, { watch: () => -ENOMEM });
@@ -289,7 +261,7 @@ Deno.test("a port that cannot be watched is not opened", async () => {
 Deno.test("a port closed in a pause, or while it has no room, stays closed", async () => {
   for (const limits of [{}, { connectionsMax: 1 }]) {
     const host = new FakeHost();
-    const { server, end } = await listening(host, limits);
+    const { server, end } = await listeningOn(host, limits);
     if (limits.connectionsMax === undefined) host.fdMax = host.open;
     for (let i = 0; i < 12; i++) host.client(PORT);
     await host.untilQuiet();
@@ -301,30 +273,11 @@ Deno.test("a port closed in a pause, or while it has no room, stays closed", asy
   }
 });
 
-Deno.test("no client can come between the last one that a port accepts and its end", async () => {
-  const host = new FakeHost();
-  let isOpen = true;
-  Object.assign(host, { ignoreClients: () => isOpen = false });
-  const { port, server, end } = await listening(host);
-  host.client(PORT);
-  const accept = host.accept.bind(host);
-  const lost: (Peer | undefined)[] = [];
-  host.accept = (listener) => {
-    const client = accept(listener);
-    // As soon as the queue is empty, another one comes.
-    if (client < 0 && isOpen) lost.push(host.client(PORT));
-    return client;
-  };
-  port.end();
-  assertEquals([server.connections, lost.length], [1, 0]);
-  await end();
-});
-
 Deno.test("every client of a crowd is answered and nothing stays open, whatever the kernel does", async () => {
   for (const seed of seeds(50)) {
     const dice = new Dice(seed);
     const host = new FakeHost({ dice });
-    const { end, clock } = await listening(host, { connectionsMax: 40 });
+    const { end, clock } = await listeningOn(host, { connectionsMax: 40 });
     const clients = Array.from({ length: 100 }, () => host.client(PORT)!);
     const answered = new Set<Peer>();
     for (let round = 0; answered.size < clients.length; round++) {
@@ -346,7 +299,7 @@ Deno.test("every client of a crowd is answered and nothing stays open, whatever 
 
 Deno.test("a client that is served at once is never watched, and one that stays is watched once", async () => {
   const host = new FakeHost();
-  const { server, end } = await listening(host);
+  const { server, end } = await listeningOn(host);
   const watched: number[] = [];
   const { watch } = FakeHost.prototype;
   Object.assign(host, {
@@ -374,7 +327,7 @@ Deno.test("a client that is served at once is never watched, and one that stays 
 
 Deno.test("a client that takes its response slowly is watched from then on", async () => {
   const host = new FakeHost({ bufferBytes: 16 });
-  const { end } = await listening(host);
+  const { end } = await listeningOn(host);
   const slow = host.client(PORT)!;
   let answer = "";
   for (const part of ["GET / HTTP/1.1\r", "\nHost: a\r\n\r\n"]) {
