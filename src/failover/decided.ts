@@ -32,6 +32,25 @@ export function hasEnded(
 }
 
 /**
+ * The decision by which this proxy serves. While it is cut off, it may know more than it has read: that its own promotion
+ * has ended, or, where it has read nothing since its start, what it served by its memory.
+ */
+export function decisionOf(context: StepContext): Decision | undefined {
+  const { phase, epoch, lastServed, cluster } = context.state;
+  const { decision } = cluster ?? {};
+  if (cluster?.role !== "cutOff") return decision;
+  if (decision !== undefined) {
+    return hasEnded(context, decision) ? { ...decision, phase: "done" } : decision;
+  }
+  if (lastServed === undefined) return undefined;
+  const { to } = lastServed;
+  return {
+    ...{ epoch: phase.name === "serving" ? phase.epoch : epoch, to, from: to, phase: "done" },
+    ...{ move: "resume", reason: "it served before", by: cluster.instance },
+  };
+}
+
+/**
  * The store does not take what this proxy serves. If it still leads, nobody else has decided: the upstream was promoted
  * and may have got writes, so that no other one is chosen in its place because of its rank.
  */

@@ -13,7 +13,7 @@ import {
   type Vote,
   voteOf,
 } from "./cluster.ts";
-import { endedWithLead, hasEnded, learnChosen, learnLateEnd } from "./decided.ts";
+import { decisionOf, endedWithLead, hasEnded, learnChosen, learnLateEnd } from "./decided.ts";
 import { drainDecided, drainDown, drainLeft, spare } from "./drains.ts";
 import { isDown } from "./health.ts";
 import { isOver } from "./memory.ts";
@@ -93,7 +93,8 @@ function adopt(context: StepContext, { decision, orders, role }: ClusterView): v
 
 /** Brings this proxy into line with the shared decision. It may be called at any time. */
 export function follow(context: StepContext): void {
-  const { decision, role } = context.state.cluster ?? {};
+  const { role } = context.state.cluster ?? {};
+  const decision = decisionOf(context);
   if (decision === undefined || context.phase.name === "promoting") return;
   // What this proxy had taken up while it led, another one has gone on with.
   if (role !== "leads") context.set({ remembered: undefined });

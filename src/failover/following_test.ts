@@ -7,7 +7,11 @@ import {
   leader,
   Machine,
   seesDown,
+  SELF,
 } from "./testing/cluster_machine.ts";
+import { a, b } from "./testing/states.ts";
+import { memoryOf } from "./memory.ts";
+import { initialState } from "./state.ts";
 import { POLICY } from "./testing/policy.ts";
 import { answeredAs, REFUSED, SILENT } from "./testing/results.ts";
 import { phaseForChecks, trustedFor } from "./trust.ts";
@@ -72,6 +76,23 @@ Deno.test("a follower serves nobody while the decided upstream is not on its lis
   const machine = follower();
   machine.view({ ...FOLLOWS, decision: decision({ epoch: 8, to: "c" }) });
   assertEquals([machine.active, machine.done], [undefined, ["hold"]]);
+});
+
+Deno.test("whoever is cut off goes back to what it served, also if the coordinator has not told it so", () => {
+  const own = leader();
+  const { epoch } = own.state;
+  const promoting = decision({ epoch, phase: "promoting", by: SELF });
+  own.view({ role: "cutOff", decision: promoting });
+  const started = new Machine();
+  started.state = initialState([a, b], 0, memoryOf(leader().state));
+  started.view({ role: "cutOff" }).take({ type: "begun" }).probe("a", true).probe("b", true);
+  for (const machine of [own, started]) {
+    assertEquals(machine.active, "a");
+    machine.probe("b", false).probe("a", false).probe("a", false);
+    assertEquals(machine.active, undefined);
+    assertEquals(machine.probe("b", true).active, undefined);
+    assertEquals(machine.probe("a", true).active, "a");
+  }
 });
 
 Deno.test("whoever is cut off serves the last decision and promotes nothing", () => {

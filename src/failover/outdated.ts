@@ -4,6 +4,7 @@
  * another one was decided since. It may become the primary again, in a promotion that is given up, and what it
  * acknowledges then is lost. So nobody is let through to it until the coordinator has answered.
  */
+import { decisionOf } from "./decided.ts";
 import { drainOutdated } from "./drains.ts";
 import { isDown } from "./health.ts";
 import { rememberedName, unfinishedOf } from "./memory.ts";
@@ -27,7 +28,7 @@ export function leaveOutdated(
   if (roles === undefined || roles.promotedBy === "others" || overtaken === true) return false;
   if (!mayBeOutdated(state) || state.outdated === name) return false;
   const isStandby = server?.role === "standby" && server.phase === "running";
-  if (!isStandby || decidedOf(state) !== name) return false;
+  if (!isStandby || decidedOf(context) !== name) return false;
   context.set({ outdated: name });
   if (!hasBegun(state)) return false;
   const reason = `${name} was decided, and is a standby now: another one was decided since`;
@@ -41,10 +42,10 @@ function mayBeOutdated(state: State): boolean {
 }
 
 /** The upstream that is decided and whose promotion has ended, as far as this proxy knows or remembers. */
-function decidedOf({ cluster, remembered }: State): string | undefined {
-  if (cluster?.decision !== undefined) {
-    return cluster.decision.phase === "done" ? cluster.decision.to : undefined;
-  }
+function decidedOf(context: StepContext): string | undefined {
+  const decision = decisionOf(context);
+  if (decision !== undefined) return decision.phase === "done" ? decision.to : undefined;
+  const { remembered } = context.state;
   return unfinishedOf(remembered) === undefined ? rememberedName(remembered) : undefined;
 }
 

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { Policy } from "./state.ts";
 import { memoryOf } from "./memory.ts";
 import { initialState } from "./state.ts";
-import { decision, follower, FOLLOWS, Machine } from "./testing/cluster_machine.ts";
+import { decision, follower, FOLLOWS, leader, Machine, SELF } from "./testing/cluster_machine.ts";
 import { POLICY } from "./testing/policy.ts";
 import { answeredAs } from "./testing/results.ts";
 import { a, b } from "./testing/states.ts";
@@ -77,6 +77,23 @@ Deno.test("a proxy that starts without the coordinator does not trust what it re
   assertEquals(machine.result("b", answeredAs("primary")).active, "b");
   // What never was a standby is served.
   assertEquals(started().result("a", answeredAs("primary")).active, "a");
+});
+
+Deno.test("a proxy leaves a standby also if it has only read the beginning of its own promotion, or nothing at all", () => {
+  const own = leader(ROLES).result("a", answeredAs("primary"));
+  const { epoch } = own.state;
+  const promoting = decision({ epoch, phase: "promoting", by: SELF });
+  own.view({ role: "cutOff", decision: promoting }).result("b", answeredAs("primary"));
+  const memory = memoryOf(cutOff().state);
+  const started = new Machine(ROLES);
+  started.state = initialState([a, b], 0, memory);
+  started.view({ role: "cutOff" }).take({ type: "begun" }).result("a", answeredAs("primary"));
+  for (const machine of [own, started]) {
+    assertEquals(machine.active, "a");
+    machine.result("a", answeredAs("standby"));
+    assertEquals([machine.active, machine.done], [undefined, ["hold", "drain"]]);
+    assertEquals(machine.result("a", answeredAs("primary")).active, undefined);
+  }
 });
 
 Deno.test("what is seen while a proxy that starts still waits for the coordinator counts", () => {

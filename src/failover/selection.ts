@@ -3,6 +3,7 @@ import { backoffMs } from "../base/backoff.ts";
 import { endHold } from "./admission.ts";
 import { choose } from "./candidate.ts";
 import { type Decision, isRefusedByOthers, mayDecide } from "./cluster.ts";
+import { decisionOf } from "./decided.ts";
 import { concludeReturn, follow, isDownInCommon } from "./following.ts";
 import { lose } from "./rounds.ts";
 import { waitsForRemembered, whyAtStart } from "./restart.ts";
@@ -16,7 +17,7 @@ export function judgeRound(context: StepContext): void {
   const { phase, state, policy } = context;
   if (phase.name !== "selecting") return;
   // A proxy that does not lead any more may still remember a promotion that it had taken up.
-  if (!mayDecide(state) && state.cluster?.decision !== undefined) return follow(context);
+  if (!mayDecide(state) && decisionOf(context) !== undefined) return follow(context);
   if (isStillDecided(context)) return goBack(context);
   if (waitsForRemembered(context)) return;
   if (!mayDecide(state)) return undecided(context);
