@@ -9,6 +9,7 @@ import type { Publish } from "../events/events.ts";
 import type { ClusterCoordinator } from "../cluster/coordinator.ts";
 import type { CoordinatedService } from "../cluster/coordinated_service.ts";
 import type { ClientTls, EndpointNames } from "../cluster/etcd_client.ts";
+import type { EtcdUser } from "../cluster/login.ts";
 import { type Resolver, resolver } from "../net/resolve.ts";
 import { quote } from "../config/kinds.ts";
 import type { ProcessConfig } from "../config/options.ts";
@@ -118,19 +119,22 @@ export async function coordinationOf(
 ): Promise<Coordinate | undefined> {
   const { coordinator, coordinatorLease, withoutCoordinator } = config;
   if (coordinator === undefined) return undefined;
-  const [{ EtcdClient }, { ClusterCoordinator }, { prefixOf }] = await Promise.all([
+  const [{ EtcdClient }, { Login }, { ClusterCoordinator }, { prefixOf }] = await Promise.all([
     import("../cluster/etcd_client.ts"),
+    import("../cluster/login.ts"),
     import("../cluster/coordinator.ts"),
     import("../cluster/keys.ts"),
   ]);
   const isTls = config.coordinatorCa !== undefined || config.coordinatorCert !== undefined;
   const endpoints = coordinator.members.map((each) => `${isTls ? "https" : "http"}://${each}`);
+  const user = userOf(config, clock);
+  const login = user === undefined ? {} : { login: new Login(user, clock) };
   const host = await hostName(clock);
   let lives = 0;
   return (service, name, publish) => {
     const etcd = new EtcdClient({
       ...{ endpoints, prefix: prefixOf(coordinator.cluster, name) },
-      ...userOf(config, clock),
+      ...login,
       ...isTls ? { tls: () => tlsOf(config, clock) } : {},
       names: NAMES,
       callMs: Math.round(coordinatorLease * CALL_SHARE),
@@ -143,10 +147,13 @@ export async function coordinationOf(
   };
 }
 
-function userOf({ coordinatorUser, coordinatorPasswordFile }: ProcessConfig, clock: Clock) {
-  if (coordinatorUser === undefined || coordinatorPasswordFile === undefined) return {};
+function userOf(
+  { coordinatorUser, coordinatorPasswordFile }: ProcessConfig,
+  clock: Clock,
+): EtcdUser | undefined {
+  if (coordinatorUser === undefined || coordinatorPasswordFile === undefined) return undefined;
   const password = async () => (await readText(coordinatorPasswordFile, clock)).trim();
-  return { user: { name: coordinatorUser, password } };
+  return { name: coordinatorUser, password };
 }
 
 async function tlsOf(

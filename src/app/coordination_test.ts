@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { configOf, errorsOf, warningsOf } from "../config/testing/config.ts";
 import { ManualClock } from "../base/clock.ts";
+import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { START } from "../failover/testing/states.ts";
 import { TempFolder } from "../base/testing/temp_folder.ts";
@@ -10,6 +11,15 @@ import { checkCoordinatorFiles, coordinationOf, ProcessNames } from "./coordinat
 
 const SERVICE = ["--hosts=a:1", "--port=1"];
 const PLACE = "--coordinator=etcd://127.0.0.1:1,127.0.0.1:2/prod";
+
+const SILENT_SERVICE = {
+  state: () => START,
+  policy: () => POLICY,
+  post: () => {},
+  order: () => {},
+  runsTriggers: () => false,
+  busy: () => Promise.resolve(0),
+};
 
 Deno.test("without a coordinator there is nothing to join", async () => {
   const { process } = configOf(SERVICE);
@@ -21,23 +31,51 @@ Deno.test("each service is a member with a name of its own, which begins with th
   const { process } = configOf([...SERVICE, PLACE]);
   const clock = new ManualClock();
   const coordinate = (await coordinationOf(process, "1", "run"))!;
-  const service = {
-    state: () => START,
-    policy: () => POLICY,
-    post: () => {},
-    order: () => {},
-    runsTriggers: () => false,
-    busy: () => Promise.resolve(0),
-  };
   const names: string[] = [];
   for (const name of ["db", "web"]) {
-    const coordinator = coordinate(service, name, () => {});
+    const coordinator = coordinate(SILENT_SERVICE, name, () => {});
     names.push(coordinator.report().instance);
     await coordinator[Symbol.asyncDispose]();
   }
   assert(/^[\w.-]+-run$/.test(names[0]!), names[0]);
   assert(names[0] !== names[1]);
   assertEquals(clock.pending, 0);
+});
+
+Deno.test("all services of a process share one log-in", async () => {
+  const COUNT = 8;
+  const header = { cluster_id: "7", revision: "1", raft_term: "1" };
+  let logins = 0;
+  const tokens: (string | null)[] = [];
+  const haveJoined = Promise.withResolvers<void>();
+  const answers: Record<string, () => object> = {
+    "/v3/auth/authenticate": () => ({ header, token: `t${++logins}` }),
+    "/v3/lease/grant": () => ({ header, ID: "5", TTL: "60" }),
+    "/v3/kv/txn": () => ({ header, succeeded: true }),
+    "/v3/watch": () => ({ result: { header, canceled: true } }),
+  };
+  const listen = { hostname: "127.0.0.1", port: 0, onListen: () => {} };
+  await using etcd = Deno.serve(listen, ({ url, headers }) => {
+    const { pathname } = new URL(url);
+    if (pathname === "/v3/lease/grant") tokens.push(headers.get("authorization"));
+    if (tokens.length === COUNT) haveJoined.resolve();
+    return Response.json(answers[pathname]?.() ?? { header });
+  });
+  await using folder = await TempFolder.make();
+  const password = await folder.write("password", "geheim");
+  const { process } = configOf([
+    ...[...SERVICE, `--coordinator=etcd://127.0.0.1:${etcd.addr.port}/prod`],
+    ...["--coordinator-lease=60s", "--coordinator-user=app"],
+    `--coordinator-password-file=${password}`,
+  ]);
+  const coordinate = (await coordinationOf(process, "1", "run"))!;
+  await using stack = new AsyncDisposableStack();
+  for (let number = 0; number < COUNT; number++) {
+    stack.use(coordinate(SILENT_SERVICE, `db${number}`, () => {})).begin();
+  }
+  await withTestDeadline("all services to join", haveJoined.promise);
+  assertEquals(logins, 1);
+  assertEquals([...new Set(tokens)], ["t1"]);
 });
 
 Deno.test("a file of the coordinator that cannot be used is an error of one line", async () => {

@@ -37,7 +37,7 @@ const RETRY_MS = 300;
 /** Changes within this time are read together, in milliseconds. */
 const TOGETHER_MS = 5;
 
-/** The coordination of one service, from `begin` until disposal, which gives the lead to another proxy. */
+/** The coordination of one service, from `begin` until disposal, which gives the lead to another proxy and closes etcd. */
 export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   readonly #settings: CoordinatorSettings;
   readonly #etcd: Etcd;
@@ -219,6 +219,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     await this.#watch?.[Symbol.asyncDispose]();
     await this.#work.catch(() => {});
     await this.#session.end();
+    this.#etcd[Symbol.dispose]?.();
   }
 
   // ---- The membership

@@ -54,7 +54,7 @@ export class EtcdError extends Error {
 }
 
 /** A store of keys. All keys are relative to the prefix with which the store was made. */
-export interface Etcd {
+export interface Etcd extends Partial<Disposable> {
   /** Reads all keys, after every change that was acknowledged to anybody before. */
   read(): Promise<Reading>;
   /** Makes all changes if every condition is true, else none. Never repeated by itself. */

@@ -28,6 +28,7 @@ import {
 import { encode64, objectIn, prefixEnd, textIn } from "./gateway_json.ts";
 import { grantOf, readingOf, revisionOf, secondsIn } from "./answer_values.ts";
 import { Freshness, type Mark } from "./freshness.ts";
+import type { EtcdUser, Login } from "./login.ts";
 
 /** The certificates of a connection by TLS, as PEM text. */
 export interface ClientTls {
@@ -55,8 +56,8 @@ export interface EtcdSettings {
   readonly endpoints: readonly string[];
   /** All keys begin with it. */
   readonly prefix: string;
-  /** A user and a password, if etcd asks for them. The password is read for each log-in. */
-  readonly user?: { readonly name: string; readonly password: () => Promise<string> };
+  /** The log-in, if etcd asks for one. Clients with the same user share it. */
+  readonly login?: Login;
   /** Read when a connection is made for the first time, and again after calls have failed. */
   readonly tls?: () => Promise<ClientTls>;
   /** Looks up the names of endpoints; without it `fetch` does. */
@@ -82,7 +83,6 @@ export class EtcdClient implements Etcd, Disposable {
   readonly #fresh = new Freshness();
   readonly #stop = new AbortController();
   #place = 0;
-  #token: string | undefined;
   #http: Promise<Deno.HttpClient | undefined> | undefined;
   #rereadAt = -Infinity;
   #trouble: string | undefined;
@@ -202,18 +202,20 @@ export class EtcdClient implements Etcd, Disposable {
     read: (answer: AnswerFields) => T,
   ): Promise<T> {
     const reasons: string[] = [];
+    const { login } = this.#settings;
+    let token: string | undefined;
     let hasRenewed = false;
     for (let tries = 0; tries < this.#settings.endpoints.length;) {
       const { endpoint } = this;
       try {
-        const token = await this.#login(endpoint);
+        token = await login?.tokenFrom(endpoint, (user) => this.#logIn(endpoint, user));
         const sent = path.startsWith("kv/") ? this.#fresh.mark : undefined;
         const { answer, failure } = await this.#call(endpoint, path, body, token);
         if (failure === undefined) return this.#checked(endpoint, answer, sent, read);
-        if (isTokenOver(failure) && this.#settings.user !== undefined && !hasRenewed) {
+        if (isTokenOver(failure) && login !== undefined && !hasRenewed) {
           // Nothing was done without a valid token.
           hasRenewed = true;
-          this.#token = undefined;
+          login.mayBeOver(token);
           continue;
         }
         if (!mayPass(failure)) throw refusal(failure);
@@ -229,7 +231,7 @@ export class EtcdClient implements Etcd, Disposable {
     }
     this.#rereadFiles();
     // Some versions close the connection of a token that has expired, and say nothing.
-    this.#token = undefined;
+    login?.mayBeOver(token);
     throw new EtcdError("unreachable", reasons.join("; "));
   }
 
@@ -255,9 +257,7 @@ export class EtcdClient implements Etcd, Disposable {
     throw new EtcdError("stale", `${endpoint}: ${why}`);
   }
 
-  async #login(endpoint: string): Promise<string | undefined> {
-    const { user } = this.#settings;
-    if (user === undefined || this.#token !== undefined) return this.#token;
+  async #logIn(endpoint: string, user: EtcdUser): Promise<string | undefined> {
     const body = { name: user.name, password: await user.password() };
     const { answer, failure } = await this.#call(endpoint, "auth/authenticate", body, undefined);
     if (failure !== undefined) {
@@ -266,7 +266,7 @@ export class EtcdClient implements Etcd, Disposable {
       if (/authentication is not enabled/.test(failure.message)) return undefined;
       throw refusal(failure);
     }
-    return this.#token = textIn(answer, "token");
+    return textIn(answer, "token");
   }
 
   /** One call to one endpoint. */
@@ -294,8 +294,10 @@ export class EtcdClient implements Etcd, Disposable {
     path: string,
     body: object,
     signal: AbortSignal,
-    token = this.#token,
+    token = this.#settings.login?.token,
   ): Promise<Response> {
+    // After the disposal nothing closes another client.
+    signal.throwIfAborted();
     const client = await (this.#http ??= this.#connectBy());
     const { names } = this.#settings;
     const url = new URL(`${endpoint}/v3/${path}`);

@@ -11,6 +11,7 @@ import { Folder } from "../../tests/harness/folder.ts";
 import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
 import { EtcdClient, type EtcdSettings } from "./etcd_client.ts";
 import { EtcdError } from "./etcd.ts";
+import { Login } from "./login.ts";
 import { ScriptedEtcd } from "./testing/scripted_etcd.ts";
 import { acceptedBy } from "../../tests/harness/accepted.ts";
 
@@ -321,7 +322,7 @@ test("logs in, and again when its token is not taken any more", async () => {
   await using etcd = await EtcdCluster.start(1);
   await enableUsers(etcd, "geheim");
   const user = (password: string) => ({
-    user: { name: "root", password: () => Promise.resolve(password) },
+    login: new Login({ name: "root", password: () => Promise.resolve(password) }, realClock),
     callMs: 20_000, // etcd hashes passwords with bcrypt, which takes seconds on a busy machine
   });
   using stranger = clientOf(etcd.endpoints);
@@ -350,7 +351,7 @@ test("logs in again where a token that has expired gets no answer at all", async
     return taken.has(headers.get("authorization") ?? "") ? { header: HEADER } : undefined;
   });
   const user = { name: "root", password: () => Promise.resolve("geheim") };
-  using client = clientOf([peer.endpoint], { user });
+  using client = clientOf([peer.endpoint], { login: new Login(user, realClock) });
   await client.read();
   taken.clear();
   await eventually("an answer with a new token", () => client.read());
