@@ -188,6 +188,9 @@ function enterSelecting(context: StepContext, reason: string): void {
   });
 }
 
+/** Only the orders that stand are stored, and not who has ended one. */
+const ENDED_BY = { by: "an operator (named in the log of the proxy that leads)", reason: "" };
+
 /** The orders that stand for all proxies become those of this one. */
 function takeOrders(context: StepContext, { paused, drained, pinned }: SharedOrders): void {
   const { state, now } = context;
@@ -195,9 +198,8 @@ function takeOrders(context: StepContext, { paused, drained, pinned }: SharedOrd
     context.set({ paused: { ...paused, since: now } });
     context.emit({ type: "service.paused", ...paused });
   } else if (paused === undefined && state.paused !== undefined) {
-    const { by, reason, since } = state.paused;
     context.set({ paused: undefined });
-    context.emit({ type: "service.resumed", by, reason, pausedMs: now - since });
+    context.emit({ type: "service.resumed", ...ENDED_BY, pausedMs: now - state.paused.since });
   }
   const next = new Map<string, StandingOrder>();
   for (const [upstream, order] of drained) {
@@ -206,10 +208,8 @@ function takeOrders(context: StepContext, { paused, drained, pinned }: SharedOrd
     next.set(upstream, known ?? { ...order, since: now });
     if (known === undefined) context.emit({ type: "upstream.drained", upstream, ...order });
   }
-  for (const [upstream, { by, reason }] of state.drained) {
-    if (!drained.has(upstream)) {
-      context.emit({ type: "upstream.undrained", upstream, by, reason });
-    }
+  for (const upstream of state.drained.keys()) {
+    if (!drained.has(upstream)) context.emit({ type: "upstream.undrained", upstream, ...ENDED_BY });
   }
   context.set({ drained: next, pinned });
 }

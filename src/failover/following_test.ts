@@ -72,6 +72,26 @@ Deno.test("a follower that sees the decided upstream down lets clients in when i
   assertEquals(machine.probe("b", true).done, ["open b 8"]);
 });
 
+Deno.test("a follower does not name whoever gave an order as the one who ended it", () => {
+  const machine = follower();
+  const decided = { ...FOLLOWS, decision: decision() };
+  const none = { paused: undefined, drained: new Map(), pinned: undefined };
+  const order = { by: "ann", reason: "works" };
+  machine.view({
+    ...decided,
+    orders: { ...none, paused: order, drained: new Map([["b", order]]) },
+  });
+  machine.view({ ...decided, orders: none });
+  const by = "an operator (named in the log of the proxy that leads)";
+  assertEquals(
+    machine.effects.flatMap((effect) => effect.do === "publish" ? [effect.event] : []),
+    [
+      { type: "service.resumed", by, reason: "", pausedMs: 0 },
+      { type: "upstream.undrained", upstream: "b", by, reason: "" },
+    ],
+  );
+});
+
 Deno.test("a follower serves nobody while the decided upstream is not on its list", () => {
   const machine = follower();
   machine.view({ ...FOLLOWS, decision: decision({ epoch: 8, to: "c" }) });

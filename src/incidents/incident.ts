@@ -176,6 +176,17 @@ export class Incident {
     });
   }
 
+  /** Another proxy has decided where clients go. */
+  takeFollowed({ move, epoch, to, by, reason, tookMs }: EventOf<"decision.followed">): void {
+    const { kind, from } = this.#draft;
+    // Whoever starts finds a decision that was made before.
+    const moved = move === "failover" && from === to ? "outage" : move;
+    Object.assign(this.#draft, {
+      ...{ kind: kind === "start" ? kind : moved, epoch, to, interrupted_ms: round(tookMs) },
+      reason: `decided by ${by}: ${reason}`,
+    });
+  }
+
   takeReturned({ upstream, epoch, tookMs }: EventOf<"service.returned">): void {
     Object.assign(this.#draft, { to: upstream, epoch, interrupted_ms: round(tookMs) });
   }

@@ -186,9 +186,7 @@ export class Recorder {
         this.#end("returned", time);
         break;
       case "decision.followed":
-        this.#active = event.to;
-        this.#doubtedAt.clear();
-        this.#end("served", time);
+        this.#takeFollowed(event, time);
         break;
       case "service.continued":
         this.#active = event.upstream;
@@ -224,11 +222,26 @@ export class Recorder {
 
   #takeFinished(event: EventOf<"promotion.finished">, time: number): void {
     const incident = this.#begin(event.move, event.reason, time);
-    this.#active = event.to;
-    this.#doubtedAt.clear();
     incident.takeFinished(event);
+    this.#served(incident, event.to, time);
+  }
+
+  #takeFollowed(event: EventOf<"decision.followed">, time: number): void {
+    // A further decision for the upstream that serves moves nothing.
+    const incident = event.to === this.#active
+      ? this.#current
+      : this.#begin(event.move, event.reason, time);
+    incident?.takeFollowed(event);
+    this.#served(incident, event.to, time);
+  }
+
+  /** A decision has ended the incident, if there is one, and `to` serves. */
+  #served(incident: Incident | undefined, to: string, time: number): void {
+    this.#active = to;
+    this.#doubtedAt.clear();
     this.#end("served", time);
-    if (event.to !== this.#settings.primary) {
+    if (incident === undefined) return;
+    if (to !== this.#settings.primary) {
       this.#away = [...this.#away, incident].slice(-LATE_MAX);
       return;
     }

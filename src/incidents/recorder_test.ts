@@ -127,3 +127,26 @@ Deno.test("counts are read while clients wait and for a while after that, and th
   assertEquals([clients.most_held, clients.released], [4, 4]);
   assertEquals(clock.pending, 0);
 });
+
+Deno.test("where another proxy decides, the incident says what it decided, where clients went, and why", () => {
+  const { take, records, recorder, summaries } = fixture();
+  const followed = (
+    epoch: number,
+    to: string,
+    move: "failover" | "switchover" | "failback",
+  ): Event => ({
+    ...{ type: "decision.followed", to, epoch, move, by: "p1", reason: "a reason", tookMs: 58 },
+  });
+  take({ type: "selection.started", reason: "start" }, followed(7, "a", "failover"));
+  take(HELD, { type: "selection.started", reason: "p1 promotes b (epoch 8)" });
+  take(followed(8, "b", "switchover"));
+  // Where triggers run beside the traffic, nobody waits.
+  take(followed(9, "a", "failback"), followed(10, "a", "failover"));
+  recorder.stop();
+  assertEquals(summaries(), ["start served a", "switchover served b", "failback served a"]);
+  const [, moved, back] = [...records.values()];
+  const { from, epoch, reason, interrupted_ms, t } = moved!;
+  assertEquals([from, epoch, interrupted_ms], ["a", 8, 58]);
+  assertEquals(reason, "decided by p1: a reason");
+  assertEquals([back!.from, back!.epoch, t.recovered !== undefined], ["b", 9, true]);
+});

@@ -33,6 +33,14 @@ orderTest("pause and resume, given to a proxy that follows, count for all", asyn
   await Promise.any([one!, other!].map(({ proxy }) => proxy.event("lead.taken")));
   for (const { state } of [one!, other!]) assertEquals((await state()).active, first.name);
   await order(other!, "resume");
+  // Who follows knows that it was ended, and not by whom: the one who paused is not named for it.
+  const resumed = await Promise.all(
+    [one!, other!].map(({ proxy }) => proxy.event("service.resumed")),
+  );
+  assertEquals(
+    resumed.filter(({ by }) => by.startsWith("an operator (named in the log")).length,
+    1,
+  );
   await cluster.serve(second, [one!, other!]);
 });
 
@@ -57,10 +65,20 @@ orderTest("drain and undrain, given to a proxy that follows, count for all", asy
 orderTest("switchover and failback, given to a proxy that follows, count for all", async () => {
   await using cluster = await SmallCluster.start(3, { failback: "auto" });
   const { first, second, members } = cluster;
-  const { followers: [one, other] } = await cluster.roles();
+  const { leader, followers: [one, other] } = await cluster.roles();
   await order(one!, `switchover?to=${second.name}`);
   await cluster.serve(second);
   for (const { proxy } of members) assertEquals(await proxy.ask(), "second");
+  // Each proxy remembers the same move, whoever has decided it.
+  await leader.proxy.event("promotion.finished", { to: second.name });
+  for (const { proxy } of [one!, other!]) {
+    await proxy.event("decision.followed", { to: second.name });
+  }
+  for (const { control } of members) {
+    const { incidents } = await (await control.get("incidents")).json();
+    const { kind, from, to, epoch } = incidents.at(-1);
+    assertEquals([kind, from, to, epoch], ["switchover", first.name, second.name, 2]);
+  }
   await order(other!, "failback");
   await cluster.serve(first);
   for (const { proxy } of members) assertEquals(await proxy.ask(), "first");
