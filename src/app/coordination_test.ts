@@ -1,6 +1,9 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { configOf, errorsOf, warningsOf } from "../config/testing/config.ts";
-import { ManualClock } from "../base/clock.ts";
+import { ManualClock, realClock } from "../base/clock.ts";
+import { unusedPort } from "../base/testing/ports.ts";
+import { EtcdError } from "../cluster/etcd.ts";
+import { EtcdClient } from "../cluster/etcd_client.ts";
 import { withTestDeadline } from "../../tests/harness/test_deadline.ts";
 import { POLICY } from "../failover/testing/policy.ts";
 import { START } from "../failover/testing/states.ts";
@@ -137,6 +140,18 @@ Deno.test("options of the coordinator that lack each other are errors, and warni
     "coordinator_lease does nothing without coordinator",
     "without_coordinator does nothing without coordinator",
   ]);
+});
+
+Deno.test("an endpoint given by its address is called after each failure, and asks no name service", async () => {
+  const names = new ProcessNames(new Resolver(realClock), realClock);
+  const endpoints = [`https://127.0.0.1:${unusedPort()}`];
+  const tls = () => Promise.resolve({});
+  const settings = { endpoints, prefix: "/failover/v1/test/db/", tls, names, callMs: 20_000 };
+  using client = new EtcdClient(settings, realClock);
+  for (let calls = 0; calls < 4; calls++) {
+    await assertRejects(() => client.read(), EtcdError, "refused");
+  }
+  for (const address of ["127.0.0.1", "::1"]) assert(names.mayLookUp(address), address);
 });
 
 Deno.test("a name that is not answered is looked up by few connections at a time", async () => {

@@ -77,8 +77,9 @@ export class Resolver {
     return answerOf(name);
   }
 
-  /** Whether the name service has answered for `host` a moment ago: another look-up would not wait. */
+  /** Whether the name service has answered for `host` a moment ago, or is not needed: another look-up would not wait. */
   isAnswered(host: string): boolean {
+    if (isIp(host)) return true;
     const name = this.#names.get(host);
     return name !== undefined && name.isAnswered && this.#clock.now() < name.freshUntil;
   }

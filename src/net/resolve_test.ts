@@ -1,4 +1,4 @@
-import { assertEquals, assertInstanceOf } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { Resolver } from "./resolve.ts";
@@ -145,6 +145,12 @@ Deno.test("address families alternate, so that a dead one costs one attempt", as
 Deno.test("a look-up that throws counts as failed", async () => {
   const resolver = new Resolver(new ManualClock(), () => Promise.reject(new Error("broken")));
   assertInstanceOf(await resolver.resolve("db"), Fault);
+});
+
+Deno.test("an address is always answered, since nobody is asked for it", () => {
+  const { resolver, asked } = new FakeNameService();
+  for (const address of ["127.0.0.1", "::1"]) assert(resolver.isAnswered(address), address);
+  assertEquals(asked, []);
 });
 
 Deno.test("whether a name is answered is known as long as the answer is valid, and after a doubt for a second", async () => {
