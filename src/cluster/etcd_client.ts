@@ -140,17 +140,20 @@ export class EtcdClient implements Etcd, Disposable {
   }
 
   async watch(onChange: () => void, signal: AbortSignal): Promise<void> {
-    const { prefix } = this.#settings;
+    const { endpoint } = this;
+    const { prefix, login, callMs } = this.#settings;
     const body = { create_request: { key: encode64(prefix), range_end: prefixEnd(prefix) } };
     const stream = new AbortController();
     const end = () => stream.abort();
     const sources = [signal, this.#stop.signal];
     for (const source of sources) source.addEventListener("abort", end);
     if (sources.some(({ aborted }) => aborted)) end();
+    let cancel = () => {};
     try {
+      const token = await login?.tokenFrom(endpoint, (user) => this.#logIn(endpoint, user));
       // Only the head of the answer has a deadline; the stream lasts.
-      const cancel = this.#clock.after(this.#settings.callMs, end);
-      const response = await this.#post(this.endpoint, "watch", body, stream.signal);
+      cancel = this.#clock.after(callMs, end);
+      const response = await this.#post(endpoint, "watch", body, stream.signal, token);
       cancel();
       for await (const line of boundedLines(response, stream.signal)) {
         const { result, error } = objectIn(JSON.parse(line));
@@ -160,6 +163,7 @@ export class EtcdClient implements Etcd, Disposable {
     } catch (error) {
       if (!sources.some(({ aborted }) => aborted)) throw asEtcdError(error);
     } finally {
+      cancel();
       for (const source of sources) source.removeEventListener("abort", end);
     }
   }
@@ -294,7 +298,7 @@ export class EtcdClient implements Etcd, Disposable {
     path: string,
     body: object,
     signal: AbortSignal,
-    token = this.#settings.login?.token,
+    token: string | undefined,
   ): Promise<Response> {
     // After the disposal nothing closes another client.
     signal.throwIfAborted();

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { realClock } from "../base/clock.ts";
+import { ManualClock, realClock } from "../base/clock.ts";
 import {
   enableUsers,
   ETCD,
@@ -17,7 +17,6 @@ import { acceptedBy } from "../../tests/harness/accepted.ts";
 
 const PREFIX = "/failover/v1/test/svc/";
 
-/** For tests with an endpoint that does not answer. For others a call may take long, as on a busy machine it does. */
 /** For peers that never answer. */
 const SOON = { callMs: 1_000 };
 /** For those that answer, on a busy machine as well, beside one that does not. */
@@ -27,6 +26,7 @@ function clientOf(endpoints: readonly string[], more: Partial<EtcdSettings> = {}
   return new EtcdClient({ endpoints, prefix: PREFIX, callMs: 20_000, ...more }, realClock);
 }
 
+const USER = { name: "root", password: () => Promise.resolve("geheim") };
 const HEADER = { cluster_id: "7", revision: "1", raft_term: "1" };
 
 /** Calls until it succeeds: a cluster that has lost a member elects first. */
@@ -350,12 +350,30 @@ test("logs in again where a token that has expired gets no answer at all", async
     }
     return taken.has(headers.get("authorization") ?? "") ? { header: HEADER } : undefined;
   });
-  const user = { name: "root", password: () => Promise.resolve("geheim") };
-  using client = clientOf([peer.endpoint], { login: new Login(user, realClock) });
+  using client = clientOf([peer.endpoint], { login: new Login(USER, realClock) });
   await client.read();
   taken.clear();
   await eventually("an answer with a new token", () => client.read());
   assertEquals(logins, 2);
+});
+
+test("logs in before it watches, and does not ask for a watch while its password is refused", async () => {
+  const watches: (string | null)[] = [];
+  let isWrong = true;
+  await using peer = new ScriptedEtcd((path, headers) => {
+    if (path === "/v3/watch") watches.push(headers.get("authorization"));
+    else if (isWrong) return { code: 3, message: "authentication failed, invalid user ID" };
+    return path === "/v3/watch" ? { result: { header: HEADER, canceled: true } } : { token: "t1" };
+  });
+  const clock = new ManualClock();
+  using client = clientOf([peer.endpoint], { login: new Login(USER, clock) });
+  const { signal } = new AbortController();
+  await assertRejects(() => client.watch(() => {}, signal), EtcdError, "authentication failed");
+  assertEquals(watches, []);
+  isWrong = false;
+  await clock.advance(1_000);
+  await client.watch(() => {}, signal);
+  assertEquals(watches, ["t1"]);
 });
 
 test("shows its certificate, and reads the files again after a failure", async () => {

@@ -33,11 +33,6 @@ export class Login {
     this.#clock = clock;
   }
 
-  /** The token, if there is one. */
-  get token(): string | undefined {
-    return this.#token;
-  }
-
   /**
    * The token that there is, or another one from this endpoint. Who asks while a log-in there is under way gets its
    * outcome. Rejects like `authenticate`.
