@@ -34,7 +34,7 @@ export async function answerDrill(
 
 /** The JSON of a drill. Times are in milliseconds; one without a limit is null. */
 function reportOf(view: ServiceView, { result, triggers, faults }: DrillFindings) {
-  const { paused } = view.state();
+  const { paused, cluster } = view.state();
   return {
     service: view.name,
     mode: view.mode,
@@ -53,6 +53,8 @@ function reportOf(view: ServiceView, { result, triggers, faults }: DrillFindings
     why: result.why,
     choice_ms: tenth(result.choiceMs),
     paused: paused !== undefined,
+    /** Several proxies share their decisions, and etcd cannot be used. */
+    cut_off: cluster?.role === "cutOff",
     /** As in the state and the metrics, which depend on the verdicts. */
     ready: isReady(view),
     triggers: { count: triggers, ...triggersReport(result) },

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { DrillResult } from "../failover/drill.ts";
+import { CUT_OFF } from "../failover/cluster.ts";
 import { adminApp } from "./admin.ts";
 import { PASSED } from "../failover/testing/results.ts";
 import { adminSettings, TestService } from "./testing/service.ts";
@@ -42,6 +43,9 @@ Deno.test("a drill records who ordered it and why, and its report is JSON", asyn
   ]);
   assertEquals([body.chosen, body.choice_ms, body.ready, body.paused], ["b", 1.2, false, false]);
   assertEquals(body.triggers, { count: 2, ran: false });
+  assertEquals(body.cut_off, false);
+  service.controller.post({ type: "coordinated", view: CUT_OFF });
+  assertEquals((await post(app, ""))[1].cut_off, true);
   assertEquals(body.faults, [{ name: "refused", usual_ms: 2_000, worst_ms: null, terms: [] }]);
 });
 

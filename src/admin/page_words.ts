@@ -30,7 +30,10 @@ export function serviceSentence(state: State): Sentence {
     return { mood, text: what, since: lastServed?.since };
   }
   if (admission.is === "failOpen") {
-    const text = `No upstream passes its checks; clients are let through to ${admission.target}`;
+    const why = state.cluster?.role === "cutOff"
+      ? "No upstream is chosen, since etcd cannot be used"
+      : "No upstream passes its checks";
+    const text = `${why}; clients are let through to ${admission.target}`;
     return { mood: "out", text, since: admission.outSince };
   }
   const since = admission.is === "open" ? undefined : admission.outSince;

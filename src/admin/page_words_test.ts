@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { ordersOf, readiness, serverWords, serviceSentence, span } from "./page_words.ts";
+import { CUT_OFF } from "../failover/cluster.ts";
 import { answeredAs, PASSED, REFUSED } from "../failover/testing/results.ts";
 import { TestService } from "./testing/service.ts";
 
@@ -72,4 +73,14 @@ Deno.test("words say what a server says of itself, and why it could not take ove
   assertEquals(words("b"), "shutting down");
   await service.answer("b", REFUSED, 3);
   assertEquals(words("b"), undefined);
+});
+
+Deno.test("a service that lets clients through without etcd does not call its upstreams down", async () => {
+  await using service = new TestService({ policy: { failOpen: true } });
+  service.controller.post({ type: "coordinated", view: CUT_OFF });
+  await service.start(PASSED, PASSED);
+  assertEquals(
+    serviceSentence(service.view.state()).text,
+    "No upstream is chosen, since etcd cannot be used; clients are let through to a",
+  );
 });

@@ -35,6 +35,8 @@ export interface DrillReport {
   readonly why: string;
   readonly choice_ms: number;
   readonly paused: boolean;
+  /** An earlier version does not say it. */
+  readonly cut_off?: boolean;
   readonly ready: boolean;
   readonly triggers: {
     readonly count: number;
@@ -72,8 +74,9 @@ export async function drillCommand(
 }
 
 /** True if an upstream would take over and no trigger failed. */
-export function isGood({ chosen, paused, triggers }: DrillReport): boolean {
-  return chosen !== null && !paused && (!triggers.ran || triggers.outcome === "ran");
+export function isGood({ chosen, paused, cut_off: isCutOff, triggers }: DrillReport): boolean {
+  const mayMove = chosen !== null && !paused && isCutOff !== true;
+  return mayMove && (!triggers.ran || triggers.outcome === "ran");
 }
 
 /** The report for people. */
@@ -87,6 +90,7 @@ export function drillText(report: DrillReport): string {
       ? `  NOBODY would take over: ${why}`
       : `  ${chosen} would take over: ${why} (answers took ${time(choice_ms)})`,
     ...report.paused ? ["  PAUSED: nothing moves before resume"] : [],
+    ...report.cut_off === true ? ["  WITHOUT ETCD: nothing moves before it answers"] : [],
     ...disagreement(report),
     ...triggerLines(report),
     ...chosen === null ? [] : faultLines(report.faults),
@@ -105,8 +109,8 @@ function standbyLine(standby: Standby, width: number): string {
 }
 
 /** State and metrics depend on verdicts, which change some time after the checks. */
-function disagreement({ ready, chosen, paused }: DrillReport): string[] {
-  if (paused || ready === (chosen !== null)) return [];
+function disagreement({ ready, chosen, paused, cut_off: isCutOff }: DrillReport): string[] {
+  if (paused || isCutOff === true || ready === (chosen !== null)) return [];
   return ready
     ? ["  state and metrics still say ready: their verdicts follow the checks"]
     : ["  state and metrics say NOT READY: no standby has passed enough checks to be up"];

@@ -6,7 +6,7 @@ const STANDBY = { passed: true, reason: "connected", took_ms: 3.2, verdict_is_do
 function report(more: Partial<DrillReport> = {}): DrillReport {
   return {
     ...{ service: "orders", mode: "tcp", active: "a:1", chosen: "b:1", choice_ms: 3.2 },
-    ...{ why: "it is the first in order, and passes", paused: false, ready: true },
+    ...{ why: "it is the first in order, and passes", paused: false, cut_off: false, ready: true },
     standbys: [{ ...STANDBY, name: "b:1", excluded: null }],
     triggers: { count: 1, ran: false },
     faults: [{
@@ -37,6 +37,9 @@ Deno.test("a failed drill is printed in capitals, and has exit code 1", () => {
   assertStringIncludes(drillText(nobody), "state and metrics still say ready");
   assertStringIncludes(drillText(report({ ready: false })), "state and metrics say NOT READY");
   assertStringIncludes(drillText(report({ paused: true })), "PAUSED: nothing moves");
+  const cutOff = report({ cut_off: true, ready: false });
+  assertStringIncludes(drillText(cutOff), "WITHOUT ETCD: nothing moves before it answers");
+  assertEquals(drillText(cutOff).includes("NOT READY"), false, "the reason is another one");
   const programs = [{ program: "/p", reason: "exited with 1", took_ms: 20 }];
   const triggers = { count: 1, ran: true, outcome: "failed", reason: "/p exited with 1", programs };
   assertStringIncludes(
@@ -46,8 +49,10 @@ Deno.test("a failed drill is printed in capitals, and has exit code 1", () => {
   const good = { count: 1, ran: true, outcome: "ran", took_ms: 20, programs: [] };
   assertStringIncludes(drillText(report({ triggers: good })), "  1 trigger: succeeded in 20ms");
   assertEquals(
-    [report(), nobody, report({ paused: true }), report({ triggers }), report({ triggers: good })]
-      .map(isGood),
-    [true, false, false, false, true],
+    [
+      ...[report(), nobody, report({ paused: true }), cutOff, report({ triggers })],
+      report({ triggers: good }),
+    ].map(isGood),
+    [true, false, false, false, false, true],
   );
 });

@@ -54,9 +54,22 @@ export async function replayCommand(
     );
   }
   if (recorded === undefined) return failed(io, `the inputs of ${record.id} are not kept`, 1);
+  if (options.length > 0 && isShared(recorded)) {
+    return failed(
+      io,
+      "several proxies decided this together, and what they would have decided with other options " +
+        "cannot be known from the record of one; replay it without --with",
+      1,
+    );
+  }
   const found = findings(record, recorded, options, { ...recorded.policy, ...changed });
   io.out(json ? JSON.stringify(found, null, 2) : textOf(record, found));
   return 0;
+}
+
+/** Whether several proxies shared their decisions. */
+function isShared({ start, entries }: Recorded): boolean {
+  return start.cluster !== undefined || entries.some(({ input }) => input.type === "coordinated");
 }
 
 function failed(io: CommandIo, line: string, code: number): number {

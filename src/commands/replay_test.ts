@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { memoryOf } from "../failover/memory.ts";
+import { CUT_OFF } from "../failover/cluster.ts";
 import { initialState } from "../failover/state.ts";
 import type { Input } from "../failover/steps.ts";
 import { POLICY } from "../failover/testing/policy.ts";
@@ -102,4 +103,14 @@ Deno.test("an upstream that served on after a restart is compared with the one t
   const policy = { ...recorded.policy, fall: 1 };
   const { difference } = findings(record, recorded, ["fail_threshold=1"], policy);
   assertMatch(difference!, /^a would have served instead of b, 2s earlier; /);
+});
+
+Deno.test("what several proxies would have decided with other options is not made up", async () => {
+  const { recorded } = await incident();
+  const start = { ...recorded.start, cluster: { ...CUT_OFF, role: "follows" as const } };
+  const shared = { ...recorded, start };
+  const { code, out, err } = await run(["x", "--with", "fail_threshold=2"], shared);
+  assertEquals([code, out], [1, ""]);
+  assertMatch(err, /^failover: several proxies decided [^\n]*$/);
+  assertEquals((await run(["x"], shared)).code, 0);
 });

@@ -154,11 +154,16 @@ function clusterLines(cluster: ClusterState | null | undefined): string[] {
 }
 
 /** What the service is doing, in a few words. */
-function sentence({ active, candidate, admission, phase, epoch, upstreams }: ServiceState): string {
+function sentence(
+  { active, candidate, admission, phase, epoch, upstreams, cluster }: ServiceState,
+): string {
   if (candidate !== null) return `moving to ${candidate} (epoch ${epoch})`;
   if (active === null) {
+    const why = cluster?.role === "cut_off"
+      ? "NO UPSTREAM IS CHOSEN without etcd"
+      : "NO UPSTREAM IS UP";
     return admission === "open"
-      ? "NO UPSTREAM IS UP, clients are let through all the same"
+      ? `${why}, clients are let through all the same`
       : `NOT SERVING (${phase}), new clients are ${admission === "closed" ? "refused" : "held"}`;
   }
   const upstream = upstreams.find(({ name }) => name === active);

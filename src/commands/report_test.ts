@@ -79,6 +79,11 @@ Deno.test("orders in force are printed in capitals", () => {
   assertStringIncludes(text, "\n  NOT READY: paused, so no failover begins by itself");
 });
 
+const CUT_OFF = {
+  ...{ instance: "p1", role: "cut_off" as const, leader: null, coordinator_trouble: "no answer" },
+  ...{ lease_left_ms: 0, proxies: [] },
+};
+
 Deno.test("a service without an upstream says what happens to clients", () => {
   const down = { active: null, phase: "waiting" };
   const text = (more: Partial<ServiceState>) => statusText([service({ ...down, ...more })], NOW);
@@ -88,6 +93,9 @@ Deno.test("a service without an upstream says what happens to clients", () => {
   );
   assertStringIncludes(text({ admission: "closed" }), "new clients are refused");
   assertStringIncludes(text({ admission: "open" }), "NO UPSTREAM IS UP, clients are let through");
+  // Its upstreams may all be up.
+  const cutOff = text({ admission: "open", cluster: CUT_OFF });
+  assertStringIncludes(cutOff, "NO UPSTREAM IS CHOSEN without etcd, clients are let through");
   assertStringIncludes(text({ candidate: "b:1" }), "moving to b:1 (epoch 3)");
 });
 

@@ -216,7 +216,7 @@ export type Event =
   // Clients
   | { type: "clients.held"; reason: string; holdMs: number }
   | { type: "clients.refused"; reason: string }
-  /** No upstream passes its checks; clients are admitted to this one nevertheless (fail open). */
+  /** No upstream is chosen, as `reason` says; clients are admitted to this one nevertheless (fail open). */
   | { type: "service.failedOpen"; upstream: string; epoch: number; reason: string }
   | { type: "port.opened"; address: string }
   | { type: "port.closed"; address: string }

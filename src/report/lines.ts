@@ -136,8 +136,7 @@ export const ROWS: LineRows<Event["type"]> = {
   "service.failedOpen": {
     level: "error",
     line: (e) =>
-      `every upstream looks down: clients are let through to ${e.upstream} nevertheless ` +
-      `(epoch ${e.epoch}): ${e.reason}`,
+      `${e.reason}: clients are let through to ${e.upstream} nevertheless (epoch ${e.epoch})`,
   },
   "port.opened": { level: "info", line: (e) => `listening on ${e.address}` },
   "port.closed": { level: "info", line: (e) => `no longer listening on ${e.address}` },

@@ -1,5 +1,5 @@
 /** A proxy that is alone, and proxies at the start without etcd. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { enableUsers, ETCD, EtcdCluster, ETCDCTL, writeEtcdCertificates } from "../harness/etcd.ts";
 import { Folder } from "../harness/folder.ts";
 import { Proxy, spawnProxy, startProxy } from "../harness/proxy.ts";
@@ -96,6 +96,9 @@ Deno.test("without etcd at the start an HTTP service serves all the same, withou
   await proxy.event("coordinator.lost");
   assertEquals((await proxy.get("/")).status, 200);
   assertEquals(proxy.events("promotion.started"), []);
+  // The upstream is up, and nothing says otherwise.
+  const { message } = await proxy.event("service.failedOpen");
+  assertMatch(message, /^nothing is decided, .* clients are let through to /);
 });
 
 testWithPrograms("a proxy at the start takes the shared decision, and not what it remembers", [

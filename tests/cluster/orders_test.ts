@@ -125,5 +125,7 @@ orderTest("orders are refused at once, with the reason, while etcd is gone", asy
       assertEquals([status, outcome], [409, "refused"]);
       assertMatch(String(error), /etcd cannot be reached/);
     }
+    const [rehearsed, { chosen, cut_off }] = await control.order("drill");
+    assertEquals([rehearsed, chosen, cut_off], [200, second.name, true]);
   }
 });
