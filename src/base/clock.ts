@@ -14,7 +14,7 @@ export interface Clock {
   recent(): number;
   /** Milliseconds since 1970, for people. May jump. */
   wall(): number;
-  /** Runs `callback` once, `ms` from now; the returned function cancels that. */
+  /** Runs `callback` once, `ms` from now and never earlier; the returned function cancels that. */
   after(ms: number, callback: () => void): () => void;
 }
 
@@ -27,7 +27,8 @@ export const realClock: Clock = {
   recent: () => performance.now(),
   wall: () => Date.now(),
   after(ms, callback) {
-    const id = setTimeout(callback, Math.min(Math.max(0, ms), TIMER_MAX_MS));
+    // Deno cuts the fraction off. Whoever checks then what was to be over would find it not yet over.
+    const id = setTimeout(callback, Math.min(Math.max(0, Math.ceil(ms)), TIMER_MAX_MS));
     return () => clearTimeout(id);
   },
 };

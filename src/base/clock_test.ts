@@ -59,3 +59,18 @@ Deno.test("back-off doubles from one second up to its maximum", () => {
   ]);
   assertEquals(backoffMs(1, 500), 500);
 });
+
+Deno.test("the real clock calls nothing back too early, whose time is checked again by then", async () => {
+  const early: number[] = [];
+  await Promise.all(Array.from({ length: 300 }, (_, number) => {
+    const ms = 5 + number * 0.137;
+    const due = realClock.now() + ms;
+    return new Promise<void>((resolve) =>
+      realClock.after(ms, () => {
+        if (realClock.now() < due) early.push(due - realClock.now());
+        resolve();
+      })
+    );
+  }));
+  assertEquals(early, []);
+});
