@@ -142,7 +142,7 @@ export class Session {
     const { clock, etcd, instance, mayLead } = this.#ports;
     if (clock.now() >= this.renewAt) await this.#renew();
     // Nothing is written to one that may be an old copy, or another one; and who can only read is no member.
-    if (!this.#isSure) await this.#ask();
+    if (!this.#isSure && this.#mustTell) await this.#ask();
     await this.#tell();
     let stored = await this.#read();
     for (let claims = 0; claims < CLAIMS_MAX; claims++) {
@@ -207,6 +207,10 @@ export class Session {
   #endUntilRenewed(): void {
     this.#leaseClock.end();
     this.#sentAt = this.#readAt = -Infinity;
+  }
+
+  get #mustTell(): boolean {
+    return seenText(this.#ports.seen()) !== this.#told;
   }
 
   async #tell(): Promise<void> {

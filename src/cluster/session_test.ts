@@ -305,3 +305,36 @@ Deno.test("Session: one that leads goes on with its lead when its lease is renew
   clock.wall = () => wall + 25_000;
   assertEquals([p1.isInDoubt, await settle(p1.confirmLead())], [true, true]);
 });
+
+Deno.test("Session: one whose every second call fails goes on to lead", async () => {
+  const { etcd, settle, clock } = fixture();
+  const { watch, revoke, ...client } = etcd.client(clock, { delay: () => 1 });
+  let [calls, failures] = [0, 0];
+  let isHalf = false;
+  // As behind a balancer that has not seen yet that one of two members is dead.
+  const half = <A extends unknown[], T>(call: (...args: A) => Promise<T>) =>
+  async (
+    ...args: A
+  ): Promise<T> => {
+    if (!isHalf || ++calls % 2 > 0) return await call(...args);
+    failures++;
+    throw new EtcdError("unreachable", "HTTP status 503");
+  };
+  const session = new Session({
+    etcd: {
+      ...{ watch, revoke, read: half(client.read), transact: half(client.transact) },
+      ...{ grant: half(client.grant), renew: half(client.renew) },
+    },
+    ...{ clock, instance: "p1", ttlS: 10, seen: () => SEEN },
+    ...{ mayLead: () => true, fence: () => 0 },
+  });
+  await settle(session.round());
+  isHalf = true;
+  const end = clock.now() + 60_000;
+  while (clock.now() < end) {
+    const isDone = await settle(session.round()).then(() => true, () => false);
+    assert(session.leads, `after ${failures} failures`);
+    await clock.advance(isDone ? Math.max(0, session.renewAt - clock.now()) : 300);
+  }
+  assert(failures > 10);
+});
