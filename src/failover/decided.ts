@@ -32,17 +32,13 @@ export function hasEnded(
 }
 
 /**
- * The decision by which this proxy serves. While it is cut off, it may know more than it has read: that its own promotion
- * has ended, or, where it has read nothing since its start, what it served by its memory.
+ * The decision by which this proxy serves. While it is cut off, and has read nothing since its start, it is what it served
+ * by its memory.
  */
-export function decisionOf(context: StepContext): Decision | undefined {
-  const { phase, epoch, lastServed, cluster } = context.state;
-  const { decision } = cluster ?? {};
-  if (cluster?.role !== "cutOff") return decision;
-  if (decision !== undefined) {
-    return hasEnded(context, decision) ? { ...decision, phase: "done" } : decision;
-  }
-  if (lastServed === undefined) return undefined;
+export function decisionOf({ state }: StepContext): Decision | undefined {
+  const { phase, epoch, lastServed, cluster } = state;
+  if (cluster?.decision !== undefined) return cluster.decision;
+  if (cluster?.role !== "cutOff" || lastServed === undefined) return undefined;
   const { to } = lastServed;
   return {
     ...{ epoch: phase.name === "serving" ? phase.epoch : epoch, to, from: to, phase: "done" },

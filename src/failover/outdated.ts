@@ -4,7 +4,7 @@
  * another one was decided since. It may become the primary again, in a promotion that is given up, and what it
  * acknowledges then is lost. So nobody is let through to it until the coordinator has answered.
  */
-import { decisionOf } from "./decided.ts";
+import { decisionOf, hasEnded } from "./decided.ts";
 import { drainOutdated } from "./drains.ts";
 import { isDown } from "./health.ts";
 import { rememberedName, unfinishedOf } from "./memory.ts";
@@ -44,7 +44,10 @@ function mayBeOutdated(state: State): boolean {
 /** The upstream that is decided and whose promotion has ended, as far as this proxy knows or remembers. */
 function decidedOf(context: StepContext): string | undefined {
   const decision = decisionOf(context);
-  if (decision !== undefined) return decision.phase === "done" ? decision.to : undefined;
+  if (decision !== undefined) {
+    const isDone = decision.phase === "done" || hasEnded(context, decision);
+    return isDone ? decision.to : undefined;
+  }
   const { remembered } = context.state;
   return unfinishedOf(remembered) === undefined ? rememberedName(remembered) : undefined;
 }
