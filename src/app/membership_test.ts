@@ -1,12 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { Members } from "../cluster/testing/membership.ts";
-import type { Promotion } from "../failover/ports.ts";
+import { failoverOf, Members } from "../cluster/testing/membership.ts";
 import { Membership } from "./membership.ts";
 
-const PROMOTION: Promotion = {
-  move: "failover",
-  ...{ id: "i", epoch: 1, from: "a", to: "b", reason: "a is down" },
-};
+const PROMOTION = failoverOf(1);
 
 Deno.test("a service decides only as a member, and can leave and join again", async () => {
   const members = new Members();

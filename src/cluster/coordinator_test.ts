@@ -1,15 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import type { OrderOutcome } from "../failover/orders.ts";
-import type { Promotion } from "../failover/ports.ts";
 import { HELD_MS } from "../failover/cluster.ts";
 import { leader } from "../failover/testing/cluster_machine.ts";
+import { POLICY } from "../failover/testing/policy.ts";
 import { FIRST_ANSWER_MS } from "./coordinator.ts";
-import { Members, roleOf } from "./testing/membership.ts";
+import { failoverOf, Members, oneProxy, roleOf, twoProxies } from "./testing/membership.ts";
 
-const promotion = (epoch: number, to = "b"): Promotion => ({
-  ...{ move: "failover", id: `i-${epoch}`, epoch, from: "a", to },
-  reason: "a is down",
-});
 const ANN = { by: "ann", reason: "works" };
 
 Deno.test("the service begins with the first view, and one proxy leads", async () => {
@@ -40,11 +36,7 @@ Deno.test("without an answer the service begins cut off, and says so once, until
 });
 
 Deno.test("a proxy that is cut off says so before another one leads", async () => {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
+  const { members, p1, p2 } = await twoProxies();
   assertEquals([roleOf(p1), roleOf(p2)], ["leads", "follows"]);
   members.cut.add("p1");
   for (let ms = 0; ms < 15_000 && roleOf(p2) !== "leads"; ms += 100) {
@@ -52,19 +44,17 @@ Deno.test("a proxy that is cut off says so before another one leads", async () =
     await members.pass(100);
   }
   assertEquals([roleOf(p1), roleOf(p2)], ["cutOff", "leads"]);
-  assert("denied" in await members.settle(p1.coordinator.decide(promotion(1))));
+  assert("denied" in await members.settle(p1.coordinator.decide(failoverOf(1))));
 });
 
 Deno.test("with decide-alone a proxy that is cut off leads alone, and joins again later", async () => {
-  const members = new Members();
-  const p1 = members.join("p1", "decide-alone");
-  await members.pass(100);
+  const { members, p1 } = await oneProxy("decide-alone");
   members.cut.add("p1");
   await members.pass(30_000);
   assertEquals([roleOf(p1), p1.coordinator.report().role], ["leads", "alone"]);
   assert(p1.events.some(({ type }) => type === "coordinator.ignored"));
-  assertEquals(await members.settle(p1.coordinator.decide(promotion(1))), { fence: undefined });
-  assertEquals(await members.settle(p1.coordinator.conclude(promotion(1))), undefined);
+  assertEquals(await members.settle(p1.coordinator.decide(failoverOf(1))), { fence: undefined });
+  assertEquals(await members.settle(p1.coordinator.conclude(failoverOf(1))), undefined);
   members.cut.delete("p1");
   await members.pass(2_000);
   assertEquals(p1.coordinator.report().role, "leads");
@@ -76,18 +66,14 @@ Deno.test("with decide-alone a proxy that is cut off leads alone, and joins agai
 });
 
 Deno.test("a decision is stored once, with a fence that grows, and only by the proxy that leads", async () => {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
+  const { members, p1, p2 } = await twoProxies();
   p2.coordinator.acknowledge(1);
   await members.pass(100);
-  const first = await members.settle(p1.coordinator.decide(promotion(1)));
+  const first = await members.settle(p1.coordinator.decide(failoverOf(1)));
   assert("fence" in first && first.fence !== undefined);
   assertEquals(JSON.parse(members.etcd.keys.get("decision")!.value).phase, "promoting");
-  assertEquals(await members.settle(p1.coordinator.decide(promotion(1))), first, "a repetition");
-  assertEquals(await members.settle(p1.coordinator.conclude(promotion(1))), undefined);
+  assertEquals(await members.settle(p1.coordinator.decide(failoverOf(1))), first, "a repetition");
+  assertEquals(await members.settle(p1.coordinator.conclude(failoverOf(1))), undefined);
   assertEquals(JSON.parse(members.etcd.keys.get("decision")!.value).phase, "done");
   await members.pass(100);
   for (const [{ inputs }, isOwn] of [[p1, true], [p2, false]] as const) {
@@ -95,23 +81,19 @@ Deno.test("a decision is stored once, with a fence that grows, and only by the p
     if (last?.type !== "coordinated") throw new Error("no view");
     assertEquals(last.view.decision?.by === last.view.instance, isOwn);
   }
-  const second = await members.settle(p1.coordinator.decide(promotion(2)));
+  const second = await members.settle(p1.coordinator.decide(failoverOf(2)));
   assert("fence" in second && second.fence! > first.fence);
-  const theirs = await members.settle(p2.coordinator.decide(promotion(3)));
+  const theirs = await members.settle(p2.coordinator.decide(failoverOf(3)));
   assertEquals(theirs, { denied: "p1 leads" });
-  const old = await members.settle(p1.coordinator.decide(promotion(1)));
+  const old = await members.settle(p1.coordinator.decide(failoverOf(1)));
   assertEquals(old, { denied: "epoch 2 was decided by p1" });
 });
 
 Deno.test("a promotion waits until the others hold their clients, but not for ever", async () => {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
+  const { members, p1, p2 } = await twoProxies();
   const began = members.clock.now();
   let heldAt: number | undefined;
-  const decided = p1.coordinator.decide(promotion(1));
+  const decided = p1.coordinator.decide(failoverOf(1));
   decided.then(() => heldAt = members.clock.now());
   await members.pass(200);
   assertEquals(heldAt, undefined);
@@ -119,16 +101,12 @@ Deno.test("a promotion waits until the others hold their clients, but not for ev
   await members.settle(decided);
   assert(heldAt! - began < HELD_MS);
   const again = members.clock.now();
-  await members.settle(p1.coordinator.decide(promotion(2)));
+  await members.settle(p1.coordinator.decide(failoverOf(2)));
   assert(members.clock.now() - again >= HELD_MS);
 });
 
 Deno.test("an order that another proxy got is carried out by the one that leads, and answered", async () => {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
+  const { members, p1, p2 } = await twoProxies();
   const outcomes: OrderOutcome[] = [];
   const send = (name: "pause" | "hold") =>
     p2.coordinator.passOn({ name }, ANN, (outcome) => outcomes.push(outcome));
@@ -146,9 +124,7 @@ Deno.test("an order that another proxy got is carried out by the one that leads,
 });
 
 Deno.test("orders that stand are stored by the proxy that leads, and reach the others", async () => {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
+  const { members, p1 } = await oneProxy();
   const p2 = members.join("p2");
   p1.state = { ...p1.state, paused: { ...ANN, since: 0 } };
   p1.coordinator.changed();
@@ -157,25 +133,29 @@ Deno.test("orders that stand are stored by the proxy that leads, and reach the o
   assertEquals(last?.type === "coordinated" && last.view.orders?.paused, ANN);
 });
 
-Deno.test("the lead is free at once when a proxy leaves, and not while its triggers run", async () => {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
+Deno.test("the lead is free at once when a proxy leaves", async () => {
+  const { members, p1, p2 } = await twoProxies();
   await members.settle(p1.coordinator[Symbol.asyncDispose]());
   await members.pass(200);
   assertEquals(roleOf(p2), "leads");
 });
 
+Deno.test("a proxy that sees no upstream up gives the lead to one that does, but not while its triggers run", async () => {
+  const { members, p1, p2 } = await twoProxies();
+  p1.runsTriggers = true;
+  p2.state = leader(POLICY).state;
+  p2.coordinator.changed();
+  await members.pass(5_000);
+  assertEquals([roleOf(p1), roleOf(p2)], ["leads", "follows"]);
+  p1.runsTriggers = false;
+  await members.pass(5_000);
+  assertEquals([roleOf(p1), roleOf(p2)], ["follows", "leads"]);
+});
+
 Deno.test("a lease that is revoked at any moment is replaced, and etcd is not called lost for it", async () => {
   for (let ms = 0; ms < 40; ms++) {
     for (const name of ["p1", "p2"]) {
-      const members = new Members();
-      const p1 = members.join("p1");
-      await members.pass(100);
-      const p2 = members.join("p2");
-      await members.pass(100);
+      const { members, p1, p2 } = await twoProxies();
       const outcomes: OrderOutcome[] = [];
       // A change of what it sees and an order make each of them write.
       p1.state = { ...p1.state, paused: { ...ANN, since: 0 } };

@@ -1,25 +1,28 @@
 import { assertEquals } from "@std/assert";
 import type { OrderOutcome } from "../failover/orders.ts";
-import { ManualClock } from "../base/clock.ts";
 import { EtcdError } from "./etcd.ts";
-import { passedText, type Stored } from "./keys.ts";
+import { passedText, storedOf } from "./keys.ts";
 import { OrderPost } from "./order_post.ts";
-import { EtcdModel } from "./testing/etcd_model.ts";
-import { Members } from "./testing/membership.ts";
+import { Members, promptEtcd, twoProxies } from "./testing/membership.ts";
 
 const ANN = { by: "ann", reason: "" };
 
+/** Two proxies, of which the first one leads; `send` passes an order on to it from the second one. */
+async function pair() {
+  const { members, p1, p2 } = await twoProxies();
+  const outcomes: OrderOutcome[] = [];
+  const send = () =>
+    p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
+  const stored = () => [...members.etcd.keys.keys()].filter((key) => /^(order|outcome)/.test(key));
+  return { members, p1, p2, outcomes, send, stored };
+}
+
 /** Two proxies, of which the first one leads and is cut off; the second one has passed an order on to it. */
 async function orderUnderWay() {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
-  members.cut.add("p1");
-  const outcomes: OrderOutcome[] = [];
-  p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
-  return { members, p1, p2, outcomes };
+  const proxies = await pair();
+  proxies.members.cut.add("p1");
+  proxies.send();
+  return proxies;
 }
 
 Deno.test("an order fails that nobody takes, and leaves nothing behind", async () => {
@@ -31,23 +34,30 @@ Deno.test("an order fails that nobody takes, and leaves nothing behind", async (
   assertEquals([...members.etcd.keys.keys()].filter((key) => key.startsWith("order/")), []);
 });
 
-Deno.test("an order is refused while etcd cannot be reached, and while too many are under way", async () => {
+Deno.test("an order is refused while etcd cannot be reached", async () => {
   const members = new Members();
   members.cut.add("p1");
   const p1 = members.join("p1");
   await members.pass(100);
   const outcomes: OrderOutcome[] = [];
-  const send = () => p1.coordinator.passOn({ name: "pause" }, ANN, (each) => outcomes.push(each));
-  send();
+  p1.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
   assertEquals(outcomes.map(({ is }) => is), ["refused"]);
 });
 
+Deno.test("an order is refused while too many are under way, and those are carried out", async () => {
+  const { members, p1, outcomes, send } = await pair();
+  for (let count = 0; count < 17; count++) send();
+  assertEquals(outcomes, [{ is: "refused", reason: "16 orders are under way already" }]);
+  await members.pass(1_000);
+  const finished = outcomes.filter(({ is }) => is === "finished");
+  assertEquals([p1.orders.length, finished.length], [16, 16]);
+  send();
+  await members.pass(500);
+  assertEquals(p1.orders.length, 17);
+});
+
 Deno.test("an order is refused at once where a lease may have ended, and is not sent", async () => {
-  const members = new Members();
-  members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
+  const { members, p2 } = await twoProxies();
   members.cut.add("p2");
   // Its lease may last a little longer, but not for certain.
   await members.pass(8_000);
@@ -57,12 +67,8 @@ Deno.test("an order is refused at once where a lease may have ended, and is not 
 });
 
 Deno.test("an order that was accepted fails when the proxy that carries it out is gone", async () => {
-  const members = new Members();
-  const p1 = members.join("p1");
+  const { members, p1, p2 } = await twoProxies();
   p1.outcomes = [{ is: "accepted" }];
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
   const outcomes: OrderOutcome[] = [];
   p2.coordinator.passOn({ name: "failback" }, ANN, (outcome) => outcomes.push(outcome));
   await members.pass(500);
@@ -81,26 +87,11 @@ Deno.test("orders under way fail when the service stops", async () => {
   assertEquals(outcomes, [{ is: "failed", reason: "the service is stopping" }]);
 });
 
-/** Two proxies, of which the first one leads. */
-async function pair() {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
-  const p2 = members.join("p2");
-  await members.pass(100);
-  const outcomes: OrderOutcome[] = [];
-  const send = () =>
-    p2.coordinator.passOn({ name: "pause" }, ANN, (outcome) => outcomes.push(outcome));
-  const stored = () => [...members.etcd.keys.keys()].filter((key) => /^(order|outcome)/.test(key));
-  return { members, p1, p2, outcomes, send, stored };
-}
-
 Deno.test("an order whose answer is lost is carried out once, and its outcome is told", async () => {
   const { members, p1, outcomes, send, stored } = await pair();
   members.etcd.onChange = (key) => {
     if (!key.startsWith("order/")) return;
-    members.cut.add("p2");
-    members.clock.after(2_000, () => members.cut.delete("p2"));
+    members.cutFor(2_000, "p2");
   };
   send();
   await members.pass(1_500);
@@ -150,8 +141,7 @@ Deno.test("an order is carried out, and its outcome stored, although etcd's answ
     members.etcd.onChange = (key, value) => {
       if (isLost || !key.startsWith("outcome/") || !value?.includes(lost)) return;
       isLost = true;
-      members.cut.add("p1");
-      members.clock.after(1_500, () => members.cut.delete("p1"));
+      members.cutFor(1_500, "p1");
     };
     send();
     await members.pass(6_000);
@@ -175,12 +165,12 @@ Deno.test("an outcome that could not be stored is stored as soon as etcd can be 
 });
 
 Deno.test("an order that cannot be taken since the lease is over is left to whoever leads next", async () => {
-  const clock = new ManualClock(1_000);
+  const { clock, client } = promptEtcd();
   const lease = { ended: false, asked: 0 };
   const carriedOut: string[] = [];
   const post = new OrderPost({
     etcd: {
-      ...new EtcdModel(clock, () => 0.5).client(clock, { delay: () => 0 }),
+      ...client,
       transact: () => {
         lease.asked++;
         return lease.ended
@@ -196,16 +186,7 @@ Deno.test("an order that cannot be taken since the lease is over is left to whoe
   const passed = ["one", "two"].map((id, index) => ({
     ...{ id, order: { name: "pause" } as const, source: ANN, revision: index + 1 },
   }));
-  const stored: Stored = {
-    ...{
-      revision: 5,
-      leader: undefined,
-      decision: undefined,
-      decisionRevision: 0,
-      ordersRevision: 0,
-    },
-    ...{ orders: undefined, seen: new Map(), passed, outcomes: new Map(), takers: new Map() },
-  };
+  const stored = { ...storedOf({ revision: 5, entries: new Map() }), passed };
   await post.look(stored);
   assertEquals([lease, carriedOut], [{ ended: true, asked: 1 }, []]);
   // The next lead.
@@ -215,13 +196,7 @@ Deno.test("an order that cannot be taken since the lease is over is left to whoe
 });
 
 Deno.test("an order is taken only by the proxy that leads, and not if it was taken back or taken before", async () => {
-  const clock = new ManualClock(1_000);
-  const etcd = new EtcdModel(clock, () => 0.5);
-  const client = etcd.client(clock, { delay: () => 0 });
-  const settle = async <T>(call: Promise<T>): Promise<T> => {
-    await clock.advance(10);
-    return await call;
-  };
+  const { clock, etcd, client, settle } = promptEtcd();
   const { id: lease } = await settle(client.grant(60));
   const carriedOut: string[] = [];
   const post = new OrderPost({
@@ -234,17 +209,8 @@ Deno.test("an order is taken only by the proxy that leads, and not if it was tak
     settle(client.transact([], [{ put: key, value, lease }]));
   /** The proxy has read the order, and tries to take it. */
   const take = async (revision: number) => {
-    const stored: Stored = {
-      ...{
-        revision,
-        leader: undefined,
-        decision: undefined,
-        decisionRevision: 0,
-        ordersRevision: 0,
-      },
-      ...{ orders: undefined, seen: new Map(), outcomes: new Map(), takers: new Map() },
-      passed: [{ id: "one", order, source: ANN, revision }],
-    };
+    const passed = [{ id: "one", order, source: ANN, revision }];
+    const stored = { ...storedOf({ revision, entries: new Map() }), passed };
     await settle(post.look(stored));
     return [carriedOut.length, etcd.keys.has("outcome/one")];
   };

@@ -4,6 +4,7 @@ import { EtcdError } from "./etcd.ts";
 import { decisionText, type Seen } from "./keys.ts";
 import { Session } from "./session.ts";
 import { EtcdModel } from "./testing/etcd_model.ts";
+import { settleIn } from "./testing/membership.ts";
 
 const SEEN: Seen = {
   ...{ version: "1", list: ["a"], up: ["a"], down: [] },
@@ -41,14 +42,7 @@ function fixture() {
       mayLead,
     });
   };
-  /** Moves the time until the call has settled. */
-  const settle = async <T>(call: Promise<T>): Promise<T> => {
-    let isOver = false;
-    const over = () => isOver = true;
-    call.then(over, over);
-    for (let ms = 0; ms < 20_000 && !isOver; ms += 10) await clock.advance(10);
-    return await call;
-  };
+  const settle = <T>(call: Promise<T>) => settleIn(clock, call);
   return { clock, etcd, cut, late, member, settle };
 }
 

@@ -4,15 +4,13 @@ import type { OrderOutcome } from "../failover/orders.ts";
 import { initialState } from "../failover/state.ts";
 import { StandingOrders } from "./standing_orders.ts";
 import { EtcdModel } from "./testing/etcd_model.ts";
-import { Members } from "./testing/membership.ts";
+import { oneProxy, promptEtcd } from "./testing/membership.ts";
 
 const ANN = { by: "ann", reason: "works" };
 
 /** A proxy that leads, and whose service is paused by the order that it gets. */
 async function leader() {
-  const members = new Members();
-  const p1 = members.join("p1");
-  await members.pass(100);
+  const { members, p1 } = await oneProxy();
   const outcomes: OrderOutcome[] = [];
   const send = () => {
     p1.state = { ...p1.state, paused: { ...ANN, since: 0 } };
@@ -72,30 +70,19 @@ Deno.test("an order whose outcome comes after the lead was lost has failed, sinc
 });
 
 Deno.test("orders are stored only while this proxy leads in the store as well", async () => {
-  const clock = new ManualClock(1_000);
-  const etcd = new EtcdModel(clock, () => 0.5);
-  const client = etcd.client(clock, { delay: () => 0 });
+  const { clock, etcd, client, settle } = promptEtcd();
   const service = {
     state: () => ({ ...initialState([], 0), paused: { ...ANN, since: 0 } }),
     order: () => {},
   };
   const orders = new StandingOrders({
-    ...{
-      etcd: client,
-      clock,
-      instance: "p1",
-      service,
-      session: { stored: undefined, leads: true },
-    },
+    ...{ etcd: client, clock, instance: "p1", service },
+    session: { stored: undefined, leads: true },
     ...{ keptMs: 0, nextRound: () => Promise.resolve(), lead: () => 1, whyNot: () => "" },
   });
   for (const [leader, isStored] of [["p2", false], ["p1", true]] as const) {
-    const put = client.transact([], [{ put: "leader", value: leader }]);
-    await clock.advance(10);
-    await put;
-    const kept = orders.keep();
-    await clock.advance(10);
-    await kept;
+    await settle(client.transact([], [{ put: "leader", value: leader }]));
+    await settle(orders.keep());
     assertEquals(etcd.keys.has("orders"), isStored, leader);
   }
 });

@@ -2,6 +2,7 @@
 import { ManualClock } from "../../base/clock.ts";
 import type { Event } from "../../events/events.ts";
 import type { OperatorOrder, OrderOutcome } from "../../failover/orders.ts";
+import type { Promotion } from "../../failover/ports.ts";
 import { initialState, type State } from "../../failover/state.ts";
 import type { Input } from "../../failover/steps.ts";
 import { POLICY } from "../../failover/testing/policy.ts";
@@ -66,19 +67,63 @@ export class Members {
     return member;
   }
 
+  /** Cuts a proxy off from etcd for `ms` milliseconds. */
+  cutFor(ms: number, instance: string): void {
+    this.cut.add(instance);
+    this.clock.after(ms, () => this.cut.delete(instance));
+  }
+
   /** Moves the time by `ms` milliseconds in small steps. */
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 10) await this.clock.advance(10);
   }
 
   /** Moves the time until the call has settled, at most half a minute. */
-  async settle<T>(call: Promise<T>): Promise<T> {
-    let isOver = false;
-    const over = () => isOver = true;
-    call.then(over, over);
-    for (let ms = 0; ms < 30_000 && !isOver; ms += 10) await this.clock.advance(10);
-    return await call;
+  settle<T>(call: Promise<T>): Promise<T> {
+    return settleIn(this.clock, call);
   }
+}
+
+/** A cluster of one proxy, which leads. */
+export async function oneProxy(without?: "serve-last" | "decide-alone") {
+  const members = new Members();
+  const p1 = members.join("p1", without);
+  await members.pass(100);
+  return { members, p1 };
+}
+
+/** A cluster of two proxies, of which the first one leads and the second one follows. */
+export async function twoProxies() {
+  const { members, p1 } = await oneProxy();
+  const p2 = members.join("p2");
+  await members.pass(100);
+  return { members, p1, p2 };
+}
+
+/** A model of etcd without proxies, and a client that gets its answers at once. */
+export function promptEtcd() {
+  const clock = new ManualClock(1_000);
+  const etcd = new EtcdModel(clock, () => 0.5);
+  const client = etcd.client(clock, { delay: () => 0 });
+  const settle = <T>(call: Promise<T>) => settleIn(clock, call);
+  return { clock, etcd, client, settle };
+}
+
+/** Moves the time of `clock` until the call has settled, at most half a minute. */
+export async function settleIn<T>(clock: ManualClock, call: Promise<T>): Promise<T> {
+  let isOver = false;
+  const over = () => isOver = true;
+  call.then(over, over);
+  for (let ms = 0; ms < 30_000 && !isOver; ms += 10) await clock.advance(10);
+  return await call;
+}
+
+/** A failover from `a`. */
+export function failoverOf(epoch: number, to = "b"): Promotion {
+  return {
+    ...{ move: "failover", id: `i-${epoch}`, epoch, from: "a", to },
+    reason: "a is down",
+  };
 }
 
 /** The role in the last view that a proxy posted. */
