@@ -67,6 +67,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
   #beganAt = 0;
   #reason: string | undefined;
   #lostAt: number | undefined;
+  #aloneAt = Infinity;
   #held = 0;
   #isAlone = false;
 
@@ -305,7 +306,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     }
     if (this.#lostAt === undefined) return;
     this.#publish({ type: "coordinator.reached", lostMs: this.#clock.now() - this.#lostAt });
-    this.#lostAt = undefined;
+    [this.#lostAt, this.#aloneAt] = [undefined, Infinity];
   }
 
   // ---- The view
@@ -323,8 +324,7 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     if (role === "cutOff") this.#lost();
     const { traffic } = this.#seen();
     const stored = this.#isAlone ? undefined : this.#session.stored;
-    const as = this.#isAlone ? "leads" : role;
-    const view = viewOf(stored, as, this.#settings.instance, traffic);
+    const view = viewOf(stored, this.#isAlone ? "leads" : role, this.#settings.instance, traffic);
     const { lease } = this.#session;
     const text = `${this.#isAlone} ${lease} ${viewText(view)}`;
     if (text === this.#shown) return;
@@ -348,25 +348,26 @@ export class ClusterCoordinator implements Coordinator, AsyncDisposable {
     const now = this.#clock.now();
     const reason = this.#whyCutOff;
     if (this.#lostAt === undefined) {
+      const { without, ttlS } = this.#settings;
       this.#lostAt = now;
+      if (without === "decide-alone") this.#aloneAt = now + ttlS * 1_000;
       this.#publish({ type: "coordinator.lost", reason });
+      this.#armEnd();
     }
-    const { without, ttlS } = this.#settings;
-    if (without !== "decide-alone" || this.#isAlone) return;
     // The first view is the one of a proxy that is cut off, so that what was decided last is served.
-    if (this.#view === undefined || now - this.#lostAt < ttlS * 1_000) return;
+    if (this.#isAlone || this.#view === undefined || now < this.#aloneAt) return;
     this.#isAlone = true;
     this.#publish({ type: "coordinator.ignored", reason });
   }
 
-  /** Shows the end of the lease when it comes, even while a call of a round is waiting. */
+  /** Shows what ends by time, as the lease does, when it ends, even while a call of a round is waiting. */
   #armEnd(): void {
     this.#cancelEnd();
     if (this.#stop.signal.aborted) return;
-    const { leftMs } = this.#session;
     const firstMs = this.#beganAt + FIRST_ANSWER_MS - this.#clock.now();
-    const waitMs = this.#view === undefined ? firstMs : leftMs;
-    if (waitMs <= 0) return;
+    const endMs = this.#view === undefined ? firstMs : this.#session.leftMs;
+    const waitMs = endMs > 0 ? endMs : this.#aloneAt - this.#clock.now();
+    if (waitMs <= 0 || waitMs === Infinity) return;
     this.#cancelEnd = this.#clock.after(waitMs, () => this.#show());
   }
 

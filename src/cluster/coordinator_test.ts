@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { OrderOutcome } from "../failover/orders.ts";
+import type { Event } from "../events/events.ts";
 import { HELD_MS } from "../failover/cluster.ts";
 import { leader } from "../failover/testing/cluster_machine.ts";
 import { POLICY } from "../failover/testing/policy.ts";
@@ -63,6 +64,18 @@ Deno.test("with decide-alone a proxy that is cut off leads alone, and joins agai
     ...["lead.taken", "coordinator.lost", "lead.lost", "coordinator.ignored"],
     ...["coordinator.reached", "lead.taken"],
   ]);
+});
+
+Deno.test("with decide-alone the time of a lease is not exceeded by calls that wait for an answer", async () => {
+  const members = new Members();
+  const p1 = members.join("p1", "decide-alone");
+  const firstOf = async (type: Event["type"]) => {
+    while (!p1.events.some((event) => event.type === type)) await members.pass(10);
+    return members.clock.now();
+  };
+  members.cut.add("p1");
+  const lostAt = await firstOf("coordinator.lost");
+  assertEquals(await firstOf("coordinator.ignored") - lostAt, 10_000);
 });
 
 Deno.test("a decision is stored once, with a fence that grows, and only by the proxy that leads", async () => {
