@@ -14,9 +14,12 @@ export interface EtcdFailure {
 
 const NOT_FOUND = 5;
 const UNAUTHENTICATED = 16;
-/** Answers of an endpoint that has no leader, is starting, or was too slow; or of something before it (0). */
+/**
+ * The codes of an endpoint that has no leader, is starting, or was too slow. 0: the answer is not from etcd, but from
+ * something between it and us, such as a load balancer.
+ */
 const NOT_NOW = new Set([0, 1, 4, 8, 13, 14]);
-/** etcd says so of a token that has expired, with a code that it shares with other errors. */
+/** The texts of etcd for a token that has expired. Its code does not show that: other errors have the same one. */
 const TOKEN_IS_OVER = /invalid auth token|auth.*revision|user name is empty/;
 
 /**
@@ -39,23 +42,23 @@ export function headerOf(answer: AnswerFields): AnswerFields {
   throw new EtcdError("unreachable", "the answer is not one of etcd: it has no header");
 }
 
-/** Whether another endpoint, or the same one later, may answer better. */
+/** Whether the same call may succeed at another endpoint, or later at the same one. */
 export function mayPass({ code }: EtcdFailure): boolean {
   return NOT_NOW.has(code);
 }
 
-/** Whether etcd wants another log-in. */
+/** Whether etcd does not accept the token any more, so that a new log-in is needed. */
 export function isTokenOver({ code, message }: EtcdFailure): boolean {
   return code === UNAUTHENTICATED || TOKEN_IS_OVER.test(message);
 }
 
-/** An error that another endpoint would answer as well. */
+/** The error of a call that fails in the same way at every endpoint. */
 export function refusal({ code, message }: EtcdFailure): EtcdError {
   const isGone = code === NOT_FOUND && /lease/.test(message);
   return new EtcdError(isGone ? "leaseGone" : "refused", message);
 }
 
-/** Any error of a call as one of etcd. */
+/** Any error of a call as an `EtcdError`. One of another class means that etcd could not be reached. */
 export function asEtcdError(error: unknown): EtcdError {
   if (error instanceof EtcdError) return error;
   const { cause } = error as { cause?: unknown };

@@ -11,7 +11,7 @@ export interface DecisionStorePorts {
   readonly session: Session;
   readonly instance: string;
   readonly clock: Clock;
-  /** How long one decision is tried to be stored, in milliseconds: etcd may answer, and refuse every change. */
+  /** How long it tries to store one decision, in milliseconds: etcd may answer and refuse every change. */
   readonly triesMs: number;
   /** Called with the reason when a call failed; resolves after a pause. */
   failed(reason: string): Promise<void>;
@@ -68,14 +68,15 @@ export class DecisionStore {
     while (await this.isLeading()) {
       if (clock.now() > until) return `etcd does not store it: ${this.#trouble}`;
       if (isNew && decision.move === "failover" && this.#isAhead) {
-        // What it stored last is not read yet, and how the others see the upstream that it is about to leave.
+        // It has not read its own last decision yet, nor the votes on the upstream that this failover leaves.
         await nextRound();
         if (!this.#ports.isAwaited(decision.epoch)) return "it was given up before it was stored";
         continue;
       }
       const last = this.#last;
       if (last !== undefined && decision.epoch < last.epoch + (isNew ? 1 : 0)) return already(last);
-      // What seemed unfinished was finished meanwhile, and clients are there: `from` is not who served last.
+      // The promotion that this one repeats was finished meanwhile. Its upstream has clients already, so that `from`
+      // is not the upstream that served last.
       if (isNew && decision.move === "resume" && last?.phase === "done") return finished(last);
       const revision = this.#revision;
       try {

@@ -70,6 +70,6 @@ export interface Etcd extends Partial<Disposable> {
    * the watch ends, which may be at any time; it resolves after an abort.
    */
   watch(onChange: () => void, signal: AbortSignal): Promise<void>;
-  /** Why endpoints have failed since the last answer, for a person; undefined if none has, or nobody keeps count. */
+  /** Why endpoints have failed since the last answer, for a person; undefined if none has, or if it is not recorded. */
   readonly trouble?: string | undefined;
 }

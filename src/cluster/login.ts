@@ -1,7 +1,7 @@
 /**
  * One log-in for all services of a process. etcd hashes the password each time, which takes a good part of a second of a
- * core on purpose: where each service logged in itself, as many as there are would all get their answers too late, and
- * begin again for ever.
+ * core on purpose. If every service logged in by itself, so many log-ins at once would all time out, and be repeated
+ * without end.
  */
 import type { Clock } from "../base/clock.ts";
 import { EtcdError } from "./etcd.ts";
@@ -34,8 +34,8 @@ export class Login {
   }
 
   /**
-   * The token that there is, or another one from this endpoint. Who asks while a log-in there is under way gets its
-   * outcome. Rejects like `authenticate`.
+   * The present token, or a new one from this endpoint. A call while a log-in at the endpoint is under way gets the
+   * outcome of that log-in. Rejects like `authenticate`.
    */
   async tokenFrom(endpoint: string, authenticate: Authenticate): Promise<string | undefined> {
     if (this.#token !== undefined) return this.#token;

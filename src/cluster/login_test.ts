@@ -38,7 +38,7 @@ Deno.test("Login: a token that is over is replaced once, whoever says so", async
   const second = login.tokenFrom(A, authenticate);
   waiting[1]!.resolve("t2");
   assertEquals(await second, "t2");
-  // Said of the old one, by a call that was sent before.
+  // A call that was sent with the old token fails late: the new one is kept.
   login.mayBeOver("t1");
   assertEquals(await login.tokenFrom(A, authenticate), "t2");
   assertEquals(waiting.length, 2);

@@ -1,7 +1,8 @@
 /**
- * Orders of the operator between proxies. A proxy that does not lead stores an order, the one that leads takes
- * it out, carries it out, and stores what became of it. An order is taken out once: if its proxy dies then,
- * it counts as failed. Who asked removes the outcome; if that one is gone, who has stored it does so later.
+ * Orders of the operator between proxies. A proxy that does not lead stores an order; the one that leads removes it,
+ * carries it out, and stores the outcome. An order is taken only once: if the proxy that took it dies, it counts as
+ * failed. The proxy that got the order from the operator removes the outcome; if that one is gone, the proxy that
+ * stored the outcome removes it later.
  */
 import type { Clock } from "../base/clock.ts";
 import type { OperatorOrder, OrderOutcome, OrderSource } from "../failover/orders.ts";
@@ -12,7 +13,7 @@ import { outcomeText, type PassedOrder, passedText, type Stored } from "./keys.t
 const PASSED_MAX = 16;
 /** How long an order waits until a proxy that leads takes it, in milliseconds. */
 const TAKEN_MS = 15_000;
-/** How long a final outcome waits until who asked has read it, in milliseconds. */
+/** How long a final outcome waits until the proxy that asked has read it, in milliseconds. */
 const KEPT_MS = 60_000;
 
 const NOT_TAKEN = "no proxy has taken the order in time";
@@ -50,7 +51,7 @@ interface Passed {
 export class OrderPost {
   readonly #ports: OrderPostPorts;
   readonly #passed = new Map<string, Passed>();
-  /** The orders that this proxy tried to take out, as far as it does not know whether it has. */
+  /** The orders that this proxy tried to take, and does not know whether it has: the answer is missing. */
   readonly #taking = new Map<string, PassedOrder>();
   /** The final outcomes that this proxy has stored or tried to, and when. */
   readonly #answered = new Map<string, { readonly at: number; readonly outcome: OrderOutcome }>();
@@ -103,14 +104,14 @@ export class OrderPost {
     for (const [id, { at, outcome }] of this.#answered) {
       const stored = outcomes.get(id);
       if (stored === undefined) this.#answered.delete(id);
-      // The answer was lost on its way.
+      // The call that stored the final outcome was lost.
       else if (stored.is === "accepted") void this.#store(id, outcome);
       else if (at < before) this.#remove(id);
     }
     for (const each of passed) if (this.#ports.leads()) await this.#take(each);
   }
 
-  /** An order that this proxy took out, though nobody told it so, is carried out now. */
+  /** Carries out orders that this proxy has taken by a call whose answer was lost. */
   #lookTaken({ passed, outcomes, takers }: Stored): void {
     for (const [id, order] of this.#taking) {
       if (passed.some((each) => each.id === id)) continue;
@@ -141,8 +142,8 @@ export class OrderPost {
   }
 
   /**
-   * Takes an order back that nobody has taken. If it is not there any more, somebody has, and the outcome is there;
-   * or it was never stored.
+   * Takes an order back that no proxy has taken. If it is not stored any more, a proxy has taken it, and the outcome
+   * will come; or it was never stored.
    */
   async #giveUp(id: string): Promise<void> {
     const passed = this.#passed.get(id);
@@ -164,7 +165,7 @@ export class OrderPost {
     }
   }
 
-  /** What cannot be removed now goes with the lease of the proxy that has stored it. */
+  /** An outcome that cannot be removed now disappears with the lease of the proxy that has stored it. */
   #remove(id: string): void {
     this.#ports.etcd.transact([], [{ remove: `outcome/${id}` }]).catch(() => {});
   }
@@ -184,7 +185,7 @@ export class OrderPost {
       if (!succeeded) return;
     } catch (error) {
       if (!(error instanceof EtcdError) || error.kind !== "leaseGone") throw error;
-      // Nothing was changed: whoever leads next takes it.
+      // Nothing was changed: the next proxy that leads takes it.
       this.#taking.delete(id);
       return this.#ports.leaseEnded();
     }
@@ -203,7 +204,7 @@ export class OrderPost {
     await this.#store(id, outcome);
   }
 
-  /** If the answer cannot be stored before the lease ends, the one who asked sees that this proxy is gone. */
+  /** If the outcome cannot be stored before the lease ends, the proxy that asked sees that this one is gone. */
   async #store(id: string, outcome: OrderOutcome): Promise<void> {
     const lease = this.#ports.lease();
     if (lease === undefined) return;

@@ -46,7 +46,7 @@ export class Session {
   /** The revision at which the lead was taken that this proxy has given up last. */
   #givenUp = 0;
   #stored: Stored | undefined;
-  /** Whether the last call showed that etcd is what it was. */
+  /** Whether the last call showed that this is the etcd of before, and no older copy of it. */
   #isSure = false;
 
   constructor(ports: SessionPorts) {
@@ -141,7 +141,8 @@ export class Session {
   async #round(): Promise<Stored> {
     const { clock, etcd, instance, mayLead } = this.#ports;
     if (clock.now() >= this.renewAt) await this.#renew();
-    // Nothing is written to one that may be an old copy, or another one; and who can only read is no member.
+    // Nothing is written to an etcd that may be an old copy or another cluster. A proxy that can read but not write
+    // is no member.
     if (!this.#isSure && this.#mustTell) await this.#ask();
     await this.#tell();
     let stored = await this.#read();
@@ -153,9 +154,9 @@ export class Session {
       const holds = leader?.lease === this.#lease && leader?.revision !== this.#givenUp;
       if (leader !== undefined && (!isOurs || may && holds)) break;
       if (isOurs) {
-        // It counts as given up before etcd gives it to another proxy, whose answer may come first.
+        // This proxy stops leading before it asks etcd to give the lead away: another one may hear of that first.
         this.#stored = { ...stored, leader: undefined };
-        // Without an answer it may still arrive, so that this lead is over in any case.
+        // A request without an answer may still be carried out, so that this lead is over in any case.
         this.#givenUp = leader.revision;
         const condition = { key: "leader", createRevision: leader.revision };
         await etcd.transact([condition], [{ remove: "leader" }]);

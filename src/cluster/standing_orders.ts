@@ -18,8 +18,8 @@ export interface StandingOrdersPorts {
   /** Resolves after a round of the membership that begins from now on. */
   nextRound(): Promise<void>;
   /**
-   * How often this proxy has taken the lead; undefined while it does not lead, or is about to leave. Who takes it takes
-   * the orders that are stored, in place of its own.
+   * How often this proxy has taken the lead; undefined while it does not lead, or is about to leave. A proxy that takes
+   * the lead replaces its own orders by those that are stored.
    */
   lead(): number | undefined;
   /** Why it is not stored, for a person. */
@@ -45,7 +45,7 @@ export class StandingOrders {
     const moves = order.name === "switchover" || order.name === "failback";
     service.order(order, source, (outcome) => {
       if (outcome.is !== "finished") return onOutcome(outcome);
-      // The outcome may come late. Whoever lost the lead meanwhile has taken the orders that are stored.
+      // The outcome may come late. If this proxy has lost the lead meanwhile, the stored orders have replaced this one.
       const isLate = !moves && givenIn !== undefined && lead() !== givenIn;
       if (this.#unkept === undefined && !isLate) return onOutcome(outcome);
       void (isLate ? Promise.resolve(false) : this.#kept()).then((isKept) => {
@@ -79,7 +79,7 @@ export class StandingOrders {
     return false;
   }
 
-  /** The orders that stand, as they are to be stored; undefined if they are. */
+  /** The orders that stand, in the form in which they are stored; undefined if they are stored already. */
   get #unkept(): string | undefined {
     const { paused, drained, pinned } = this.#ports.service.state();
     const value = ordersText({ paused, drained, pinned });

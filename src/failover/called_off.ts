@@ -1,7 +1,7 @@
 /**
  * Triggers that were ended, or not begun, because the lease of this proxy may have ended. Most often the lead is lost as
- * well, and `following.ts` has seen to that. But a proxy that hardly runs may have renewed its lease in time, and told
- * what guards its triggers too late.
+ * well, and `following.ts` has dealt with that. But a proxy that gets hardly any CPU time may have renewed its lease in
+ * time, and told the guard of its triggers too late.
  */
 import { endedWithLead } from "./decided.ts";
 import { takeUp, takeUpOwn } from "./following.ts";

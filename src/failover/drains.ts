@@ -120,9 +120,10 @@ export function drainDecided(
 ): void {
   if (decision === undefined || decision.epoch === before?.decision?.epoch) return;
   const { epoch, to, from, by, phase } = decision;
-  // The proxy that leads has decided it itself.
+  // A proxy that has led all the time made the decision itself, and has ended the sessions then.
   if (role === "leads" && before?.role === "leads") return;
-  // Sessions on a server that is about to become the primary are from a time before, and it may not come about.
+  // While the server `to` is being promoted, its sessions are ended as well: they are from an earlier time, and the
+  // promotion may be given up.
   const isAnother = phase === "promoting" && from !== undefined && from !== to;
   const reason = `${by} has decided for ${to} (epoch ${epoch})`;
   drainOthers(context, isAnother ? undefined : to, context.state.epoch, reason);

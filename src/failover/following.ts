@@ -31,7 +31,7 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
   context.set({ cluster: view, fence: Math.max(fence, view.fence ?? 0) });
   if (view.role !== "cutOff") context.set({ outdated: undefined });
   if (!hasBegun(context.state)) return adopt(context, view);
-  // Who leads anew learns what was ordered meanwhile; who has led before knows it better than the store.
+  // A proxy that takes the lead learns what was ordered meanwhile; one that led before knows more than the store.
   const isOthers = view.role === "follows" || (view.role === "leads" && before?.role !== "leads");
   if (isOthers && view.orders !== undefined) takeOrders(context, view.orders);
   if (before?.role === "leads" && view.role !== "leads") stepDown(context);
@@ -50,8 +50,8 @@ export function takeCluster(context: StepContext, view: ClusterView): void {
 }
 
 /**
- * This proxy has given up a promotion of its own before that was stored, and the message came late: the others hold
- * their clients for it, so it stores who serves instead.
+ * This proxy has given up a promotion of its own, and the call that stores the promotion arrived only after that. The
+ * other proxies hold their clients for it, so this one stores which upstream serves instead.
  */
 function stayInstead(context: StepContext, { decision, instance }: ClusterView): void {
   const { phase, state } = context;
@@ -96,12 +96,12 @@ export function follow(context: StepContext): void {
   const { role } = context.state.cluster ?? {};
   const decision = decisionOf(context);
   if (decision === undefined || context.phase.name === "promoting") return;
-  // What this proxy had taken up while it led, another one has gone on with.
+  // Another proxy has gone on with the promotion that this one had taken up while it led.
   if (role !== "leads") context.set({ remembered: undefined });
   const to = context.state.upstreams.find(({ name }) => name === decision.to);
   if (to === undefined) return followUnlisted(context, decision);
   const { phase } = context;
-  // Its own epoch may be as new by chance, and clients that wait for triggers wait for those of others here, too.
+  // The epoch of this proxy may be equal by chance; and where clients wait for triggers, its own ones wait as well.
   const isUnderWay = decision.phase === "promoting" &&
     decision.by !== context.state.cluster?.instance &&
     role === "follows" && context.policy.triggers === "before";
@@ -231,9 +231,9 @@ function takeLead(context: StepContext): void {
   context.set({ epoch: Math.max(context.state.epoch, decision.epoch) });
   if (decision.phase === "done") return reconsider(context);
   if (!hasEnded(context, decision)) return takeUp(context, decision);
-  // It was lost since, and has precedence; but the one before it is not chosen again in its place.
+  // Its upstream was lost since then. It is tried first, but the upstream before it is not chosen again in its place.
   if (context.phase.name !== "serving") return takeUp(context, { ...decision, from: decision.to });
-  // The first attempt to store that may have failed.
+  // The first attempt to store that it is done may have failed.
   conclude(context, conclusionOf(decision));
   reconsider(context);
 }
@@ -255,15 +255,15 @@ export function decideAfterPause(context: StepContext): void {
   const { decision } = state.cluster ?? {};
   if (phase.name !== "serving" || !mayDecide(state)) return;
   const isUnderWay = phase.triggers.is === "running" || phase.triggers.is === "retrying";
-  // It may have taken the lead meanwhile, and found a promotion that nobody goes on with.
+  // This proxy may have taken the lead meanwhile, and found a promotion that no other proxy continues.
   const isLeft = decision?.phase === "promoting" && !isUnderWay && !hasEnded(context, decision);
   if (isLeft) takeUp(context, decision);
   else reconsider(context);
 }
 
 /**
- * The triggers beside the traffic were called off with the lead, before they began; but their promotion was stored
- * after that, when this proxy led again. Nobody else goes on with it.
+ * Triggers that run beside the traffic were cancelled when this proxy lost the lead, before they had begun. But their
+ * promotion was stored after that, when this proxy led again, and no other proxy continues it.
  */
 export function takeUpOwn(context: StepContext): void {
   const { phase, state } = context;

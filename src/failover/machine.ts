@@ -3,8 +3,8 @@
  * pure: no clock, no socket, no await. `state.ts` explains the model. This file dispatches the inputs;
  * `rounds.ts` and `selection.ts` choose the next upstream, `switching.ts` promotes it, `moving_back.ts` decides
  * when a better rank gets the traffic back, `orders.ts` carries out what the operator orders, `configure.ts` what
- * follows from another list of upstreams or another policy, `admission.ts` decides what happens to
- * new clients, and `drains.ts` which sessions end.
+ * follows from another list of upstreams or another policy, `following.ts` what follows from other proxies,
+ * `admission.ts` decides what happens to new clients, and `drains.ts` which sessions end.
  */
 import { formatDuration } from "../base/duration.ts";
 import { endHold, overstayed } from "./admission.ts";

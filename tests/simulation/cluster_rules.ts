@@ -39,7 +39,7 @@ interface Well {
   readonly reachesSince: Map<string, number>;
   /** When its clients went to that server last. */
   servedAt: number;
-  /** The last decision that it has followed for certain. It serves on by that without etcd. */
+  /** The last decision that it has certainly followed, and by which it goes on to serve when it loses etcd. */
   follows: Stored | undefined;
 }
 
@@ -56,25 +56,25 @@ export interface RulesSettings {
   breach(what: string): void;
 }
 
-/** A proxy that reaches all it needs for so long serves what was decided, in milliseconds. */
+/** How long a proxy must have reached etcd and the decided server until it certainly serves it, in milliseconds. */
 const FOLLOWS_MS = 20_000;
-/** What interrupts that takes so long at most, in milliseconds. */
+/** The longest interruption of that, in milliseconds. */
 const MISSING_MS = 5_000;
-/** An upstream that is down is replaced so soon, in milliseconds. */
+/** The longest time until an upstream that is down is replaced, in milliseconds. */
 const REPLACED_MS = 10_000;
 /**
- * How long a server has been a primary, and has been within reach, that a proxy knows it as one, in milliseconds: a check
- * that was on its way before that has to time out first, and the next one comes after its pause.
+ * How long a server must have been a primary within reach of a proxy until that certainly knows it, in milliseconds: a
+ * check that was sent before has to time out first, and the next one begins after the pause between checks.
  */
 const KNOWN_MS = 3_000;
-/** So long after it was opened a session on another upstream has ended, in milliseconds. */
+/** The longest time from the opening of an upstream to the end of the last session on another one, in milliseconds. */
 const SESSION_MS = 2_500;
 /**
- * Traffic that has begun is known to all so soon: one proxy tells it with its next round, another one reads it with its
- * own, and a call of each may be lost. In milliseconds.
+ * The longest time until all proxies know that traffic has begun, in milliseconds: one proxy writes it in its next
+ * round, another one reads it in its own, and a call of each may be lost.
  */
 const TOLD_MS = 6_000;
-/** A program ends so long after its machine has gone on, in milliseconds. */
+/** The longest time from the end of a suspension to the end of a program on that machine, in milliseconds. */
 const RESUMED_MS = 8_000;
 
 export class Rules {
@@ -189,8 +189,8 @@ export class Rules {
   }
 
   /**
-   * Whether the one that leads must know that clients of one of these move bytes. It cannot know it of clients that have
-   * just begun again, as when the standbys that their writes waited for are back.
+   * Whether the proxy that leads must know that clients of one of these proxies move bytes. It cannot know that of
+   * clients that have just begun again, for example because the standbys that their writes waited for are back.
    */
   #tellTraffic(proxies: readonly SimulatedProxy[], upstream: string): boolean {
     return proxies.some((proxy) => proxy.movesFor(upstream, TOLD_MS));
@@ -203,8 +203,8 @@ export class Rules {
   }
 
   /**
-   * Which proxies reach the server that was decided, of those whose votes are stored: those of the dead count for a
-   * while.
+   * Which of the proxies whose votes are stored reach the decided server. The vote of a proxy that has died counts
+   * until its lease has ended.
    */
   #votersOf(now: number) {
     const stored = this.#settings.stored();
@@ -316,7 +316,7 @@ export class Rules {
     }
   }
 
-  /** Its machine stands still, and with it its programs, which only the fence can stop if they go on later. */
+  /** The machine of this proxy is suspended, with its programs. If they go on later, only the fence can stop them. */
   suspended(proxy: SimulatedProxy): void {
     for (const run of this.runs) {
       if (run.proxy === proxy && run.endedAt === undefined) this.#suspended.set(run, Infinity);
@@ -356,7 +356,7 @@ export class Rules {
       const isLong = (since: number) => now() - Math.max(since, stored.at) > FOLLOWS_MS;
       if (proxy.route === to) well.servedAt = now();
       const isMissing = now() - well.servedAt > MISSING_MS;
-      // It may be down by stored votes, and by the traffic if there are as many on both sides.
+      // By the stored votes it may be down, or by the traffic if the votes are equal.
       const isDoubtful = !this.#mostVotersReach(now());
       if (isLong(well.wholeSince)) {
         well.follows = stored;
@@ -375,7 +375,7 @@ export class Rules {
     const to = this.decisions.at(-1)?.decision.to;
     for (const proxy of proxies()) {
       const { phase } = proxy.controller.state;
-      // One that moves the traffic has not stored that yet, or is about to store that it was given up.
+      // A proxy in a promotion has not stored the end of it yet, or not that it was given up.
       const isAwake = !proxy.isDead && !proxy.clock.stands && phase.name !== "promoting";
       const isWell = isAwake && to !== undefined && servers.isPrimary(to) && reaches(proxy, to);
       const well = this.#well.get(proxy) ?? {

@@ -5,7 +5,7 @@ import { SimulatedCluster } from "./cluster.ts";
 const COUNT = chosenSeed === undefined
   ? Number(Deno.env.get("FAILOVER_CLUSTER_SCHEDULES") ?? 60)
   : 1;
-/** The first seed, for a run of many schedules in parts; the same ones if nothing is said. */
+/** The first seed. A run of many schedules in several parts sets it; without that each run has the same schedules. */
 const FIRST = chosenSeed ?? Number(Deno.env.get("FAILOVER_CLUSTER_FIRST") ?? 1);
 
 Deno.test("several proxies keep to one decision in random schedules of faults", async () => {
