@@ -38,7 +38,9 @@ export function clusterTroubles(view: ServiceView): readonly string[] {
   const why = reason === undefined ? "" : ` (${reason})`;
   return [
     ...role === "cutOff"
-      ? [`etcd cannot be used${why}: the last decision is served, and nothing is promoted.`]
+      ? [
+        `etcd cannot be used${why}: the last decision, if it is known, is served, and nothing is promoted.`,
+      ]
       : role === "alone"
       ? [`etcd cannot be used${why}: this proxy decides alone.`]
       : [],

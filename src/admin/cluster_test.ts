@@ -48,7 +48,7 @@ Deno.test("a proxy that is cut off says so loudly, and is not ready", async () =
   const cut = { ...REPORT, role: "cutOff", isReachable: false, reason: "no answer" } as const;
   const view = await viewOf(cut);
   assertEquals(clusterTroubles(view), [
-    "etcd cannot be used (no answer): the last decision is served, and nothing is promoted.",
+    "etcd cannot be used (no answer): the last decision, if it is known, is served, and nothing is promoted.",
     "Proxy p2 differs: its version is 2.",
   ]);
   assertEquals(

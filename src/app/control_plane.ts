@@ -11,6 +11,7 @@ import type {
 } from "../admin/view.ts";
 import type { Histogram } from "../base/histogram.ts";
 import type { ServiceConfig } from "../config/options.ts";
+import { HELD_MS } from "../failover/cluster.ts";
 import { Controller } from "../failover/controller.ts";
 import type { Memory } from "../failover/memory.ts";
 import type { DataPlane, Doubt, Probe, Triggers } from "../failover/ports.ts";
@@ -175,9 +176,10 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #drillsContext(): DrillsContext {
-    const { clock, publish, programs, instance } = this.#context;
+    const { clock, publish, programs, instance, coordinate } = this.#context;
     return {
       ...{ clock, publish, programs, instance },
+      shared: coordinate && { leaseMs: coordinate.leaseMs, heldMs: HELD_MS },
       policy: this.#policy,
       state: () => this.state,
       probe: wholeProbeOf(this.#config, this.#parts.probe, this.#context),

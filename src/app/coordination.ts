@@ -72,11 +72,15 @@ const FILE_KEYS = [
 ] as const;
 
 /** Makes the coordinator of one service. */
-export type Coordinate = (
-  service: CoordinatedService,
-  name: string,
-  publish: Publish,
-) => ClusterCoordinator & AsyncDisposable;
+export interface Coordinate {
+  (
+    service: CoordinatedService,
+    name: string,
+    publish: Publish,
+  ): ClusterCoordinator & AsyncDisposable;
+  /** The time of a lease, in milliseconds. */
+  readonly leaseMs: number;
+}
 
 /** One error line for each file of the coordinator that cannot be used. */
 export async function checkCoordinatorFiles(
@@ -131,7 +135,7 @@ export async function coordinationOf(
   const login = user === undefined ? {} : { login: new Login(user, clock) };
   const host = await hostName(clock);
   let lives = 0;
-  return (service, name, publish) => {
+  const coordinate = (service: CoordinatedService, name: string, publish: Publish) => {
     const etcd = new EtcdClient({
       ...{ endpoints, prefix: prefixOf(coordinator.cluster, name) },
       ...login,
@@ -145,6 +149,7 @@ export async function coordinationOf(
     const settings = { instance, version, ttlS, without: withoutCoordinator };
     return new ClusterCoordinator(settings, etcd, service, { clock, publish });
   };
+  return Object.assign(coordinate, { leaseMs: coordinatorLease });
 }
 
 function userOf(

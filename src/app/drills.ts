@@ -7,7 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { withDeadline } from "../base/deadline.ts";
 import type { ServiceConfig } from "../config/options.ts";
 import type { Event, Publish } from "../events/events.ts";
-import { explain } from "../explain/explain.ts";
+import { explain, type ExplainInput } from "../explain/explain.ts";
 import { drill, type DrillCause, type DrillTrigger } from "../failover/drill.ts";
 import type { Probe } from "../failover/ports.ts";
 import type { Policy, State } from "../failover/state.ts";
@@ -34,6 +34,8 @@ export interface DrillsContext {
   /** How long a probe takes at most, in milliseconds. */
   readonly probeMaxMs: number;
   readonly findTriggers: () => Promise<FoundPrograms>;
+  /** Set if several proxies share the decision. */
+  readonly shared?: ExplainInput["shared"];
 }
 
 /** The drills of one service. A second one at the same time is refused. */
@@ -121,6 +123,7 @@ export class Drills implements AsyncDisposable {
     const measured = triggers?.outcome.how === "ran" ? { triggersMs: triggers.tookMs } : {};
     const { faults } = explain(this.#config, {
       triggers: found.programs.length,
+      shared: this.#context.shared,
       measured: { choiceMs, ...measured },
     });
     return { result, triggers: found.programs.length, faults };

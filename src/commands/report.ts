@@ -139,10 +139,12 @@ function clusterLines(cluster: ClusterState | null | undefined): string[] {
   if (cluster === null || cluster === undefined) return [];
   const { role, leader, coordinator_trouble: trouble, proxies, lease_left_ms: leftMs } = cluster;
   const why = trouble === null ? "" : ` (${trouble})`;
+  const count = proxies.length === 1 ? "1 proxy" : `${proxies.length} proxies`;
   const words = {
-    leads: `leads ${proxies.length} proxies, lease ${Math.floor(leftMs / 1_000)}s`,
-    follows: `follows ${leader ?? "no proxy, since none leads"}, ${proxies.length} proxies`,
-    cut_off: `ETCD CANNOT BE REACHED${why}: the last decision is served, nothing is promoted`,
+    leads: `leads ${count}, lease ${Math.floor(leftMs / 1_000)}s`,
+    follows: `follows ${leader ?? "no proxy, since none leads"}, ${count}`,
+    cut_off:
+      `ETCD CANNOT BE REACHED${why}: the last decision, if it is known, is served, nothing is promoted`,
     alone: `ETCD CANNOT BE REACHED${why}: this proxy decides alone`,
   }[role];
   return [

@@ -96,6 +96,13 @@ Deno.test("a service without an upstream says what happens to clients", () => {
   // Its upstreams may all be up.
   const cutOff = text({ admission: "open", cluster: CUT_OFF });
   assertStringIncludes(cutOff, "NO UPSTREAM IS CHOSEN without etcd, clients are let through");
+  assertStringIncludes(
+    cutOff,
+    ": the last decision, if it is known, is served, nothing is promoted",
+  );
+  const one = { ...CUT_OFF, proxies: [{ instance: "p1", differs: null }] };
+  const leads = text({ cluster: { ...one, role: "leads", lease_left_ms: 6_900 } });
+  assertStringIncludes(leads, "\n  cluster: leads 1 proxy, lease 6s\n");
   assertStringIncludes(text({ candidate: "b:1" }), "moving to b:1 (epoch 3)");
 });
 

@@ -145,7 +145,7 @@ export const DECISION_ROWS = {
   "coordinator.lost": {
     level: "error",
     line: (e) =>
-      `etcd cannot be used (${e.reason}): the last decision is served, NOTHING IS PROMOTED`,
+      `etcd cannot be used (${e.reason}): the last decision, if it is known, is served, NOTHING IS PROMOTED`,
   },
   "coordinator.reached": {
     level: "warn",

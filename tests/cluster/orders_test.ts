@@ -66,6 +66,12 @@ orderTest("switchover and failback, given to a proxy that follows, count for all
   await using cluster = await SmallCluster.start(3, { failback: "auto" });
   const { first, second, members } = cluster;
   const { leader, followers: [one, other] } = await cluster.roles();
+  // The sums of a drill have what only several proxies cost.
+  const [, { faults }] = await one!.control.order("drill");
+  const sums = faults as readonly { name: string; terms: readonly { what: string }[] }[];
+  assertEquals(sums.filter(({ name }) => name === "leader gone").length, 1);
+  const { terms } = sums.find(({ name }) => name === "refused")!;
+  assertEquals(terms.filter(({ what }) => what.includes("stored in etcd")).length, 1);
   await order(one!, `switchover?to=${second.name}`);
   await cluster.serve(second);
   for (const { proxy } of members) assertEquals(await proxy.ask(), "second");
