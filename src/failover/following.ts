@@ -101,7 +101,7 @@ export function follow(context: StepContext): void {
   const to = context.state.upstreams.find(({ name }) => name === decision.to);
   if (to === undefined) return followUnlisted(context, decision);
   const { phase } = context;
-  // The epoch of this proxy may be equal by chance; and where clients wait for triggers, its own ones wait as well.
+  // Its own epoch may be equal by chance. Where clients wait for triggers, they also wait for those of other proxies.
   const isUnderWay = decision.phase === "promoting" &&
     decision.by !== context.state.cluster?.instance &&
     role === "follows" && context.policy.triggers === "before";

@@ -3,21 +3,18 @@
  * client is served again is never above the worst sum. The simulation shows the same in virtual time, for
  * random options and moments; here the faults, the checks and the clients are real.
  *
- * The sums do not include the delays of a busy machine. So the bound is extended by the time in which any process of
- * this machine waited for a core or a disk, as the proxy and its programs may have been among them. A timer runs
- * meanwhile, since it also sees when the whole machine stands still: its total delay is added twice. And there is a
- * second for the processes that are started and for the client of the test.
+ * The sums do not include the delays of a busy machine, so the bound is extended by them (`Lateness`).
  */
-import { type AddressInfo, createServer, type Socket } from "node:net";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { runCommand } from "../harness/command.ts";
 import { Folder } from "../harness/folder.ts";
+import { ResettingUpstream, SilencedUpstream } from "../harness/failing_upstreams.ts";
+import { Lateness } from "../harness/lateness.ts";
 import { mayServeNames, NameServer } from "../harness/name_server.ts";
 import { argsOf, type Proxy, startProxy } from "../harness/proxy.ts";
 import { ENGINES, scenario, testWithPrograms } from "../harness/scenario.ts";
 import { checkThatTalks, NEEDS_FOR_TALKING } from "../harness/talking_check.ts";
-import { Filler, startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
-import { closeConn } from "../../src/net/deno/conn.ts";
+import { startUpstream, type UpstreamProcess } from "../harness/upstream.ts";
 import { startWebProxy } from "../harness/web_proxy.ts";
 import { WebUpstream } from "../harness/web_upstream.ts";
 
@@ -30,45 +27,6 @@ const SETTINGS = {
   "trigger-timeout": "2s",
   "hold": "1m",
 };
-
-const TICK_MS = 10;
-const FIXED_MS = 1_000;
-
-/**
- * How long some process of this machine has waited for a core or a disk so far, in milliseconds (PSI, the kernel's
- * Documentation/accounting/psi.rst); 0 where the kernel does not tell.
- */
-function waitedMs(): number {
-  const total = (what: string) => {
-    try {
-      const text = Deno.readTextFileSync(`/proc/pressure/${what}`);
-      return Number(/^some .*total=(\d+)$/m.exec(text)?.[1] ?? 0) / 1_000;
-    } catch {
-      return 0;
-    }
-  };
-  return total("cpu") + total("io");
-}
-
-/** Measures how late this machine is. */
-class Lateness implements Disposable {
-  readonly #waitedMs = waitedMs();
-  #lateMs = 0;
-  #at = performance.now();
-  readonly #timer = setInterval(() => {
-    const now = performance.now();
-    this.#lateMs += Math.max(0, now - this.#at - 2 * TICK_MS);
-    this.#at = now;
-  }, TICK_MS);
-
-  get allowanceMs(): number {
-    return FIXED_MS + 2 * this.#lateMs + waitedMs() - this.#waitedMs;
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-  }
-}
 
 interface Explained {
   readonly faults: readonly { readonly name: string; readonly worstMs: number | null }[];
@@ -150,49 +108,6 @@ for (const [fault, how, breaks] of TCP_FAULTS) {
         to: backup.name,
       });
     });
-  }
-}
-
-/** An upstream in this process, which can reset existing and new connections. */
-class ResettingUpstream implements AsyncDisposable {
-  readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((socket) => {
-    if (this.#resets) return void socket.resetAndDestroy();
-    this.#sockets.add(socket);
-    socket.on("error", () => {});
-    socket.on("close", () => this.#sockets.delete(socket));
-    socket.on("data", () => socket.write(this.#answer));
-  });
-  readonly #answer: string;
-  #resets = false;
-
-  private constructor(answer: string) {
-    this.#answer = answer;
-  }
-
-  /** Every request gets the same answer. */
-  static async start(answer: string): Promise<ResettingUpstream> {
-    const upstream = new ResettingUpstream(answer);
-    await new Promise<void>((resolve) => upstream.#server.listen(0, "127.0.0.1", resolve));
-    return upstream;
-  }
-
-  get name(): string {
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  get url(): string {
-    return `http://${this.name}`;
-  }
-
-  resetAll(): void {
-    this.#resets = true;
-    for (const socket of this.#sockets) socket.resetAndDestroy();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.resetAll();
-    await new Promise((resolve) => this.#server.close(resolve));
   }
 }
 
@@ -305,8 +220,6 @@ function httpArgs(
 }
 
 const RESPONSE = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nprimary";
-/** Length of an accept queue that is filled quickly. */
-const SHORT_QUEUE = 4;
 
 const HTTP_FAULTS: readonly (readonly [
   fault: string,
@@ -351,51 +264,10 @@ scenario(
   },
 );
 
-/** An HTTP upstream in this process that stops answering any request when the test says so. */
-class SilencedUpstream implements AsyncDisposable {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: SHORT_QUEUE });
-  readonly #port = (this.#listener.addr as Deno.NetAddr).port;
-  readonly #conns: Deno.Conn[] = [];
-  readonly #filler = new Filler(this.#port);
-  #isSilent = false;
-  readonly #accepting = this.#accept();
-
-  readonly url = `http://127.0.0.1:${this.#port}`;
-
-  async #accept(): Promise<void> {
-    while (!this.#isSilent) {
-      const conn = await this.#listener.accept().catch(() => undefined);
-      if (conn === undefined) return;
-      this.#conns.push(conn);
-      void this.#serve(conn).catch(() => {});
-    }
-  }
-
-  async #serve(conn: Deno.Conn): Promise<void> {
-    const response = new TextEncoder().encode(RESPONSE);
-    while (await conn.read(new Uint8Array(4_096)) !== null) {
-      if (!this.#isSilent) await conn.write(response);
-    }
-  }
-
-  async silence(): Promise<void> {
-    this.#isSilent = true;
-    await this.#filler.fill(SHORT_QUEUE);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#isSilent = true;
-    await this.#filler[Symbol.asyncDispose]();
-    this.#listener.close();
-    await this.#accepting;
-    for (const conn of this.#conns) closeConn(conn);
-  }
-}
-
 scenario(
   "explain: in HTTP mode an upstream that answers nothing is replaced in time",
   async (relay) => {
-    await using primary = new SilencedUpstream();
+    await using primary = new SilencedUpstream(RESPONSE);
     await using backup = await WebUpstream.start("backup");
     const flags = { ...HTTP_SETTINGS, ...relay };
     const worst = await worstOf("silent", httpArgs(primary, backup, flags));
