@@ -213,8 +213,13 @@ if (import.meta.main) {
     throw new Error(`Cannot check boundaries: found only ${files.length} files`);
   }
   const paths = files.map(({ path }) => path);
+  const outside = await Promise.all(["tests", "scripts"].map(async (folder) => {
+    const all = await sources(new URL(`../${folder}/`, import.meta.url));
+    return all.flatMap((file) => tooLong(file, folder));
+  }));
   const found = [
     ...files.flatMap(breaches),
+    ...outside.flat(),
     ...untested(paths, UNTESTED),
     ...wrongReasons(files, UNTESTED, isFile),
     ...withoutDoor(paths, DOORS),

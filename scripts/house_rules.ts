@@ -4,7 +4,7 @@
  * room has a door. All functions are pure: sources in, breaches out, one line each.
  */
 
-/** One file below `src/`; `path` is relative to it. */
+/** One file; `path` is relative to `src/`, or to the other folder that is named. */
 export interface Source {
   readonly path: string;
   readonly text: string;
@@ -18,18 +18,21 @@ export function isTestCode(path: string): boolean {
   return path.endsWith("_test.ts") || path.includes("/testing/");
 }
 
-/** Files and functions that are too long. Relies on the layout that `deno fmt` gives a function. */
-export function tooLong({ path, text }: Source): string[] {
+/**
+ * What is too long in a file of `folder`: the file, or a function outside test code. Relies on the layout that
+ * `deno fmt` gives a function.
+ */
+export function tooLong({ path, text }: Source, folder = "src"): string[] {
   const lines = text.split("\n");
   const found: string[] = [];
   if (lines.length - 1 > LINES_MAX) {
-    found.push(`src/${path}: ${lines.length - 1} lines, at most ${LINES_MAX}`);
+    found.push(`${folder}/${path}: ${lines.length - 1} lines, at most ${LINES_MAX}`);
   }
   for (const { name, from, to } of isTestCode(path) ? [] : functionsOf(lines)) {
     const length = to - from + 1;
     if (length > FUNCTION_LINES_MAX) {
       found.push(
-        `src/${path}:${from + 1}: ${name} has ${length} lines, at most ${FUNCTION_LINES_MAX}`,
+        `${folder}/${path}:${from + 1}: ${name} has ${length} lines, at most ${FUNCTION_LINES_MAX}`,
       );
     }
   }

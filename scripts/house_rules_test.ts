@@ -15,6 +15,8 @@ const body = (lines: number, indent = "  ") => `${indent}work();\n`.repeat(lines
 Deno.test("a file of more than 400 lines is a breach", () => {
   assertEquals(tooLong({ path: "base/x.ts", text: "x\n".repeat(400) }), []);
   assertMatch(tooLong({ path: "base/x.ts", text: "x\n".repeat(401) })[0]!, /401 lines/);
+  const test = { path: "harness/x.ts", text: "x\n".repeat(401) };
+  assertMatch(tooLong(test, "tests")[0]!, /^tests\/harness\/x\.ts: 401 lines/);
 });
 
 Deno.test("a function or method of more than 70 lines is a breach", () => {
