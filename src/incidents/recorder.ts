@@ -4,7 +4,7 @@
  * when clients are let in again. It is watched for a while longer, until a client has received an answer.
  */
 import type { Clock } from "../base/clock.ts";
-import type { EventOf } from "../events/events.ts";
+import type { Event, EventOf } from "../events/events.ts";
 import type { Stamped } from "../events/stream.ts";
 import type { Taken } from "../failover/controller.ts";
 import { evidenceOf } from "./evidence.ts";
@@ -70,6 +70,8 @@ export class Recorder {
   readonly #doubtedAt = new Map<string, number>();
   /** Who ordered the next promotion. */
   #by: string | undefined;
+  /** When the decision of another proxy was learned, whose event comes when clients go there. */
+  #followedAt: number | undefined;
   #pace: CheckPace | undefined;
   #cancelLook = () => {};
   #isStopped = false;
@@ -104,11 +106,13 @@ export class Recorder {
     this.#current?.addStep(taken);
     this.#past.at(-1)?.addStep(taken);
     this.timeline.note(step.state);
-    if (input.type !== "ordered") return;
-    const moves = step.effects.some((effect) =>
-      effect.do === "publish" && effect.event.type === "promotion.started"
-    );
-    if (moves) this.#by = input.by;
+    const says = (type: Event["type"]) =>
+      step.effects.some((effect) => effect.do === "publish" && effect.event.type === type);
+    if (says("decision.followed")) {
+      const { clock } = this.#ports;
+      this.#followedAt = clock.wall() - (clock.now() - step.state.now);
+    }
+    if (input.type === "ordered" && says("promotion.started")) this.#by = input.by;
   }
 
   /** Takes one event of the service. */
@@ -230,7 +234,8 @@ export class Recorder {
     // A further decision for the upstream that serves moves nothing.
     const incident = event.to === this.#active
       ? this.#current
-      : this.#begin(event.move, event.reason, time);
+      : this.#begin(event.move, event.reason, this.#followedAt ?? time);
+    this.#followedAt = undefined;
     incident?.takeFollowed(event);
     this.#served(incident, event.to, time);
   }

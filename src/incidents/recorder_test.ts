@@ -2,6 +2,11 @@
 import { assertEquals } from "@std/assert";
 import { ManualClock } from "../base/clock.ts";
 import type { Event } from "../events/events.ts";
+import { step } from "../failover/machine.ts";
+import type { Policy } from "../failover/state.ts";
+import type { Input } from "../failover/steps.ts";
+import { decision, follower } from "../failover/testing/cluster_machine.ts";
+import { POLICY } from "../failover/testing/policy.ts";
 import type { IncidentRecord } from "./record.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -149,4 +154,22 @@ Deno.test("where another proxy decides, the incident says what it decided, where
   assertEquals([from, epoch, interrupted_ms], ["a", 8, 58]);
   assertEquals(reason, "decided by p1: a reason");
   assertEquals([back!.from, back!.epoch, t.recovered !== undefined], ["b", 9, true]);
+});
+
+Deno.test("where nobody waits, the incident of a follower begins with what it learned, for a replay", async () => {
+  const { clock, take, records, recorder, promote } = fixture();
+  promote(7, "a", "start");
+  await clock.advance(60_000);
+  const policy: Policy = { ...POLICY, triggers: "beside" };
+  const { state } = follower(policy);
+  const decided = decision({ epoch: 8, to: "b", from: "a" });
+  const input: Input = { type: "coordinated", view: { ...state.cluster!, decision: decided } };
+  const learned = clock.wall();
+  recorder.step({ input, before: state, policy, step: step(state, input, clock.now(), policy) });
+  // The threads that move bytes learn it first.
+  await clock.advance(40);
+  const { move, by, reason } = decided;
+  take({ type: "decision.followed", to: "b", epoch: 8, move, by, reason, tookMs: 0 });
+  recorder.stop();
+  assertEquals(Date.parse([...records.values()].at(-1)!.began), learned);
 });
