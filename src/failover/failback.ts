@@ -4,6 +4,8 @@
  * in milliseconds.
  */
 
+import type { FailedMoves } from "./state.ts";
+
 /**
  * Whether traffic returns to a better rank. `never`: only by a switchover. `auto`: as soon as that upstream is
  * up. `manual`: only by order. `after`: when it has been up for `ms` milliseconds.
@@ -45,4 +47,14 @@ export function failbackAt(
   if (policy.kind === "auto") return upSince + dampMs;
   if (policy.kind === "after") return upSince + policy.ms + dampMs;
   return undefined;
+}
+
+/** The delay of the next automatic failback to an upstream whose triggers failed `now`, longer each time. */
+export function postponed(
+  failedMoves: FailedMoves | undefined,
+  to: string,
+  now: number,
+): FailedMoves {
+  const count = failedMoves?.to === to ? failedMoves.count + 1 : 1;
+  return { to, count, until: now + retryFailbackMs(count) };
 }

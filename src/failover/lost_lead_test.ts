@@ -194,3 +194,22 @@ Deno.test("an unfinished promotion whose server is the primary already is not gi
   assertEquals(after("primary"), ["resume b", "resume b"]);
   assertEquals(after("standby"), ["resume b", "failover a"]);
 });
+
+Deno.test("traffic is not left at an upstream whose promotion was not stored, so that its port was not opened", () => {
+  for (const triggers of ["beside", "before"] as const) {
+    const machine = leader({ ...POLICY, fall: 1, rise: 1, triggers });
+    machine.probe("a", false).probe("a", false).probe("b", true);
+    const isOver = triggers === "before";
+    if (isOver) machine.take({ type: "triggersEnded", epoch: 2, outcome: { how: "ran" } });
+    machine.probe("a", true);
+    machine.take({ type: "ordered", id: 1, order: { name: "switchover", to: "a" }, ...ANN });
+    assertEquals([machine.state.phase.name, machine.state.epoch], ["promoting", 3]);
+    const denied = { how: "denied", reason: "its lease is in doubt" } as const;
+    machine.take({ type: "triggersEnded", epoch: 2, outcome: denied });
+    const failed = { how: "failed", reason: "exited with 1" } as const;
+    const opened = machine.done.filter((each) => each.startsWith("open"));
+    machine.take({ type: "triggersEnded", epoch: 3, outcome: failed });
+    assertEquals(machine.active === "b", false, triggers);
+    assertEquals(opened, isOver ? [] : ["open a 3"]);
+  }
+});

@@ -7,7 +7,7 @@ import type { MoveKind } from "../events/events.ts";
 import { leaveService, outageMs } from "./admission.ts";
 import { loseUnstored } from "./decided.ts";
 import { drainBefore, drainLeft, spare } from "./drains.ts";
-import { recentFailbacks, retryFailbackMs } from "./failback.ts";
+import { postponed, recentFailbacks } from "./failback.ts";
 import { conclude, concludeReturn, conclusionOf, stay, takeUpOwn } from "./following.ts";
 import { isDown, isUp, trusted } from "./health.ts";
 import type { Promotion, TriggerOutcome } from "./ports.ts";
@@ -209,6 +209,10 @@ export function takeTriggersEnded(
     context.set({ stage: state.stage + 1 });
     return endPromotion(context, phase, phase.triggers.attempt, outcome);
   }
+  if (phase.name === "promoting" && phase.back?.epoch === epoch && outcome.how === "denied") {
+    // What traffic was about to leave has never been opened.
+    return loseBack(context, phase, outcome.reason);
+  }
   if (phase.name !== "serving") return;
   if (phase.epoch !== epoch) {
     if (outcome.how === "cancelled") stay(context, epoch);
@@ -249,7 +253,8 @@ function endPromotion(
   }
   const mayReturn = back !== undefined && !(outcome.how === "short" && outcome.hasBegun);
   if (mayReturn) {
-    postponeFailback(context, name);
+    const { failedMoves } = context.state;
+    context.set({ failedMoves: postponed(failedMoves, name, context.now) });
     return abandon(context, why(outcome));
   }
   const { onTriggerFailure } = context.policy;
@@ -315,13 +320,6 @@ function progressAfter(
 
 function why(outcome: Exclude<TriggerOutcome, { how: "ran" }>): string {
   return outcome.how === "cancelled" ? "its triggers were cancelled" : outcome.reason;
-}
-
-/** Delays the next automatic failback to an upstream whose triggers failed, longer each time. */
-function postponeFailback(context: StepContext, to: string): void {
-  const { failedMoves } = context.state;
-  const count = failedMoves?.to === to ? failedMoves.count + 1 : 1;
-  context.set({ failedMoves: { to, count, until: context.now + retryFailbackMs(count) } });
 }
 
 /** Begins triggers that are due, repeats them, or gives up a candidate that is down. */

@@ -129,7 +129,7 @@ export class Rules {
     if (phase === "promoting") {
       this.#mayBegin(epoch, move, to);
       const isServed = from !== undefined && this.#knowsAsPrimary(by, from);
-      const isCarriedOn = move === "resume" && last?.phase === "promoting" && last.to === to;
+      const isCarriedOn = last?.phase === "promoting" && last.to === to;
       if (isCarriedOn && last.epoch === this.#freeEpoch) this.#freeEpoch = epoch;
       else if (!isServed && move === "switchover") this.#freeEpoch = epoch;
     }
