@@ -68,7 +68,7 @@ Deno.test("all services of a process share one log-in", async () => {
   const password = await folder.write("password", "geheim");
   const { process } = configOf([
     ...[...SERVICE, `--coordinator=etcd://127.0.0.1:${etcd.addr.port}/prod`],
-    ...["--coordinator-lease=60s", "--coordinator-user=app"],
+    ...["--coordinator-lease=1h", "--coordinator-user=app"],
     `--coordinator-password-file=${password}`,
   ]);
   const coordinate = (await coordinationOf(process, "1", "run"))!;
