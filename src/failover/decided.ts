@@ -8,11 +8,17 @@ import { lose } from "./rounds.ts";
 import type { TriggerProgress } from "./state.ts";
 import type { StepContext } from "./step_context.ts";
 
-const CANCELLED = "they were cancelled: this proxy does not lead any more";
+const CANCELLED = "they were cancelled";
+
+/** The triggers that were ended for another move of the traffic, which may fail. */
+export function cancelledForMove(): TriggerProgress {
+  return { is: "failed", reason: CANCELLED, proof: "none" };
+}
 
 /** The triggers that were ended with the lead; the next leader runs them again. */
 export function endedWithLead(): TriggerProgress {
-  return { is: "failed", reason: CANCELLED, proof: "none" };
+  const reason = `${CANCELLED}: this proxy does not lead any more`;
+  return { is: "failed", reason, proof: "none" };
 }
 
 /**
@@ -27,7 +33,7 @@ export function hasEnded(
   // Its upstream was lost since. Triggers beside the traffic may have been under way then.
   if (phase.name !== "serving") return policy.triggers === "before";
   const { triggers } = phase;
-  const isCancelled = triggers.is === "failed" && triggers.reason === CANCELLED;
+  const isCancelled = triggers.is === "failed" && triggers.reason.startsWith(CANCELLED);
   return phase.epoch === epoch && isOver(triggers) && !isCancelled;
 }
 

@@ -213,3 +213,19 @@ Deno.test("traffic is not left at an upstream whose promotion was not stored, so
     assertEquals(opened, isOver ? [] : ["open a 3"]);
   }
 });
+
+Deno.test("a promotion whose triggers were cancelled for a move that failed is begun anew by its proxy, and not done", () => {
+  const machine = leader({ ...POLICY, fall: 1, rise: 1, triggers: "beside" });
+  machine.probe("a", false).probe("a", false).probe("b", true).probe("a", true);
+  machine.take({ type: "ordered", id: 1, order: { name: "switchover", to: "a" }, ...ANN });
+  const denied = { how: "denied", reason: "its lease may have ended" } as const;
+  machine.take({ type: "triggersEnded", epoch: 3, outcome: denied });
+  assertEquals(machine.active, "b");
+  const view = {
+    decision: decision({ epoch: 2, to: "b", from: "a", phase: "promoting", by: SELF }),
+  };
+  machine.view({ role: "cutOff", ...view }).view({ role: "leads", ...view });
+  assertEquals([machine.active, machine.done.includes("conclude b 2")], [undefined, false]);
+  machine.probe("a", true).probe("b", true);
+  assertEquals(machine.done[0], "resume b");
+});

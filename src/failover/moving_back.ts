@@ -3,8 +3,10 @@ import { formatDuration } from "../base/duration.ts";
 import type { MoveKind } from "../events/events.ts";
 import { leaveService } from "./admission.ts";
 import { isDoubtedByOthers, isRefusedByOthers, mayDecide, whyUndecided } from "./cluster.ts";
+import { cancelledForMove } from "./decided.ts";
 import { dampingMs, failbackAt, recentFailbacks } from "./failback.ts";
 import { isDown, isSound } from "./health.ts";
+import { isOver } from "./memory.ts";
 import { barOf, reportOf } from "./roles.ts";
 import type { FailbackPlan, MoveOrder, Policy, State } from "./state.ts";
 import { promote } from "./switching.ts";
@@ -121,9 +123,7 @@ export function moveTo(
   if (phase.name !== "serving") return;
   const { active: upstream, epoch } = phase;
   // The triggers of the new promotion end older ones that run beside the traffic.
-  const triggers = phase.triggers.is === "ran" || phase.triggers.is === "failed"
-    ? phase.triggers
-    : { is: "failed" as const, reason: "they were cancelled", proof: "none" as const };
+  const triggers = isOver(phase.triggers) ? phase.triggers : cancelledForMove();
   const isHeld = context.policy.triggers === "before" || (waitMs ?? 0) > 0;
   if (isHeld) leaveService(context, reason);
   promote(context, to, move, reason, { back: { upstream, epoch, triggers }, order, waitMs });
