@@ -138,7 +138,7 @@ function whyNoSwitchover(state: State, policy: Policy, to: string): string | und
   if (isDown(health.get(to)!, policy)) return `${to} is down: ${last?.reason ?? "no answer"}`;
   if (!isSound(health.get(to)!, policy)) return `the last check of ${to} failed`;
   const bar = barOf(state, policy, to);
-  if (bar === undefined || mayOverrule(state, bar)) return undefined;
+  if (bar === undefined || mayOverrule(state, to, bar)) return undefined;
   return `${to} may not be chosen: ${bar.reason}`;
 }
 

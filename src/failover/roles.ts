@@ -280,12 +280,18 @@ function barOfLag({ bytes, seconds }: Lag, most: MaxLag | undefined): Bar | unde
 
 /**
  * Whether an operator may choose a server in spite of its bar: to say which one of two primaries is right, or that a
- * standby is to be promoted, as long as no primary serves.
+ * standby is to be promoted, as long as no primary serves, or is about to.
  */
-export function mayOverrule(state: State, { kind }: Bar): boolean {
-  const active = activeOf(state)?.upstream.name;
+export function mayOverrule(state: State, name: string, { kind }: Bar): boolean {
   const isOpen = kind === "stale" || kind === "rival" || kind === "ambiguous" ||
     kind === "orphan" ||
     kind === "strayed";
-  return isOpen && (active === undefined || !takesWrites(state, active));
+  const active = activeOf(state)?.upstream.name;
+  const chosen = active ?? trustedFor(state, name);
+  if (!isOpen || chosen === undefined || chosen === name) return isOpen;
+  if (active === undefined) return !takesWrites(state, chosen) || isRefusedByOthers(state, chosen);
+  // What it answered before it was promoted says nothing of what it has acknowledged since.
+  const { passedAt = -Infinity, failedAt = -Infinity } = state.health.get(active)!;
+  const isAnswered = Math.max(passedAt, failedAt) >= (state.lastServed?.since ?? -Infinity);
+  return isAnswered && !takesWrites(state, active);
 }

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { parseAddress } from "../base/address.ts";
 import { unknownHealth } from "./health.ts";
+import { CUT_OFF } from "./cluster.ts";
 import { barOf, lagOf, mayOverrule, newPrimary, type RolePolicy, takesWrites } from "./roles.ts";
 import type { ServerReport } from "./server_report.ts";
 import type { Phase, Policy, State } from "./state.ts";
@@ -145,12 +146,36 @@ Deno.test("the lag in bytes follows from the positions of primary and standby", 
 Deno.test("an operator may say which primary is right, unless one serves", () => {
   const both = withReports(first, PRIMARY, PRIMARY);
   const rules = policy();
-  assertEquals(mayOverrule(both, barOf(both, rules, "b")!), true);
+  assertEquals(mayOverrule(both, "b", barOf(both, rules, "b")!), true);
   const stale = withReports(active, PRIMARY, PRIMARY);
-  assertEquals(mayOverrule(stale, barOf(stale, rules, "a")!), false);
+  assertEquals(mayOverrule(stale, "a", barOf(stale, rules, "a")!), false);
   const behind = withReports(lost, PRIMARY, STANDBY);
-  assertEquals(mayOverrule(behind, barOf(behind, rules, "b")!), false);
+  assertEquals(mayOverrule(behind, "b", barOf(behind, rules, "b")!), false);
   assertEquals([takesWrites(both, "a"), takesWrites(behind, "b")], [true, false]);
+});
+
+Deno.test("an operator may not overrule while the one chosen last takes writes, or nobody has asked it since its promotion", () => {
+  const stale = { kind: "stale", reason: "" } as const;
+  // The promotion of b is unfinished, and the service waits for the end of a pause.
+  const chosen = { ...lost, lastChosen: "b" };
+  assertEquals(mayOverrule(withReports(chosen, PRIMARY, PRIMARY), "a", stale), false);
+  assertEquals(mayOverrule(withReports(chosen, PRIMARY, STANDBY), "a", stale), true);
+  const others = new Map(
+    [1, 2].map((id) => [`p${id}`, { up: ["a"], down: ["b"], traffic: "none" as const }]),
+  );
+  const cluster = { ...CUT_OFF, role: "leads" as const, others };
+  assertEquals(
+    mayOverrule(withReports({ ...chosen, cluster }, PRIMARY, PRIMARY), "a", stale),
+    true,
+  );
+  // It was promoted after its last answer.
+  const asked = withReports(active, PRIMARY, STANDBY);
+  const since = (at: number): State => ({
+    ...asked,
+    health: new Map(asked.health).set("b", { ...asked.health.get("b")!, passedAt: 100 }),
+    lastServed: { to: "b", promotion: undefined, since: at },
+  });
+  assertEquals([99, 101].map((at) => mayOverrule(since(at), "a", stale)), [true, false]);
 });
 
 /** Three servers at addresses, of which `chosen` was chosen last. */
@@ -184,7 +209,7 @@ Deno.test("a standby that copies another server than the one chosen last may not
     kind: "strayed",
     reason: "it copies DB2:1, and db1:1 was chosen last",
   });
-  assertEquals(mayOverrule(stale, { kind: "strayed", reason: "" }), true);
+  assertEquals(mayOverrule(stale, names[2], { kind: "strayed", reason: "" }), true);
   // Whether that one still lives or not.
   assertEquals(kindOf(three(names, [DOWN, DOWN, copies("db2:1")])), "strayed");
   // The one chosen last, or one that is not in the list, or nobody knows.

@@ -85,7 +85,7 @@ export class SimulatedCluster {
       stored: () => this.#etcd.instances(),
       breach,
     }, this.#orderRules);
-    this.#storeRules = new StoreRules({ proxies, breach });
+    this.#storeRules = new StoreRules({ policy: this.policy, proxies, breach });
     this.faults = new Faults({
       ...{ world, dice, etcd: this.#etcd, servers: this.servers, names, proxies },
       restart: (index) => this.#start(index),

@@ -4,10 +4,12 @@
  */
 import type { Decision } from "../../src/failover/cluster.ts";
 import type { ProbeResult, Promotion } from "../../src/failover/ports.ts";
+import type { Policy } from "../../src/failover/state.ts";
 import type { SimulatedProxy } from "./cluster_proxy.ts";
 
 /** What the rules look at. */
 export interface StoreRulesSettings {
+  readonly policy: Policy;
   proxies(): readonly SimulatedProxy[];
   breach(what: string): void;
 }
@@ -78,7 +80,7 @@ export class StoreRules {
    */
   opened(proxy: SimulatedProxy, upstream: string, epoch: number): void {
     const { name, controller: { state } } = proxy;
-    const { breach } = this.#settings;
+    const { breach, policy } = this.#settings;
     if (this.#refused.has(`${name} ${epoch}`)) {
       breach(`${name} lets clients in to ${upstream} under epoch ${epoch}, which was refused`);
     }
@@ -87,6 +89,10 @@ export class StoreRules {
     const own = this.#own.get(name);
     if (read === undefined || read.to === upstream) return;
     if (own !== undefined && own.epoch >= read.epoch && own.to === upstream) return;
+    // With triggers beside the traffic it stays where it is until it is moved.
+    const isMoved = read.move === "switchover" || read.move === "failback";
+    const isBeside = policy.triggers === "beside" && read.phase === "promoting" && isMoved;
+    if (isBeside && read.from === upstream) return;
     breach(`${name} lets clients in to ${upstream}, and epoch ${read.epoch} is for ${read.to}`);
   }
 
