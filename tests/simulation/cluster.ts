@@ -229,7 +229,10 @@ export class SimulatedCluster {
       onEvent: (proxy, event) => {
         if (event.type === "promotion.started") faults.at("deciding", proxy, event.to);
       },
-      onDecide: (proxy, promotion) => this.#storeRules.decides(proxy, promotion),
+      onDecide: (proxy, promotion) => {
+        rules.decides(proxy, promotion);
+        this.#storeRules.decides(proxy, promotion);
+      },
       learned: (proxy, upstream, result) => {
         this.#storeRules.learned(proxy, upstream, result);
       },

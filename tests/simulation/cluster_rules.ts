@@ -4,10 +4,9 @@
  */
 import type { Decision } from "../../src/failover/cluster.ts";
 import type { Promotion } from "../../src/failover/ports.ts";
-import type { Policy } from "../../src/failover/state.ts";
+import type { RulesSettings } from "./cluster_rules_settings.ts";
 import type { OrderRules } from "./cluster_order_rules.ts";
 import type { SimulatedProxy } from "./cluster_proxy.ts";
-import type { ClusterServers } from "./cluster_servers.ts";
 
 /** One run of triggers. */
 export interface Run {
@@ -41,19 +40,6 @@ interface Well {
   servedAt: number;
   /** The last decision that it has certainly followed, and by which it goes on to serve when it loses etcd. */
   follows: Stored | undefined;
-}
-
-/** What the rules look at. */
-export interface RulesSettings {
-  readonly policy: Policy;
-  readonly servers: ClusterServers;
-  now(): number;
-  proxies(): readonly SimulatedProxy[];
-  /** Whether nothing is between this proxy and `what`, `etcd` or an upstream. */
-  reaches(proxy: SimulatedProxy, what: string): boolean;
-  /** The proxies whose votes or lead are stored, also those that have died or are cut off, until their leases end. */
-  stored(): ReadonlySet<string>;
-  breach(what: string): void;
 }
 
 /** How long a proxy must have reached etcd and the decided server until it certainly serves it, in milliseconds. */
@@ -91,6 +77,8 @@ export class Rules {
   /** Since when the decided upstream is down and could be replaced. */
   #dueSince = 0;
   readonly #orders: OrderRules;
+  /** By proxy and epoch: the decisions that were right when they were made. */
+  readonly #rightThen = new Set<string>();
 
   constructor(settings: RulesSettings, orders: OrderRules) {
     this.#settings = settings;
@@ -174,18 +162,28 @@ export class Rules {
     return now() - since > KNOWN_MS && servers.isPrimary(server, KNOWN_MS);
   }
 
+  /** A proxy has decided for a promotion. What it knows may change before that is stored, or arrives. */
+  decides({ name, controller: { state } }: SimulatedProxy, { epoch, from }: Promotion): void {
+    const known = 1 + (state.cluster?.others.size ?? 0);
+    if (this.#whyNotLeft(from, known) === undefined) this.#rightThen.add(`${name} ${epoch}`);
+  }
+
   /** An upstream that most proxies have reached all the time is not left. */
-  #mostSeeDown({ epoch, from }: Decision): void {
+  #mostSeeDown({ epoch, from, by }: Decision): void {
+    const why = this.#rightThen.has(`${by} ${epoch}`) ? undefined : this.#whyNotLeft(from);
+    if (why !== undefined) this.#break(`epoch ${epoch} leaves ${from}, which ${why}`);
+  }
+
+  /** `known`: the number of voters for the proxy that decides, before the lease of one of them has ended. */
+  #whyNotLeft(from: string | undefined, known = 0): string | undefined {
     const last = this.decisions.at(-1)?.decision;
-    if (from === undefined || last?.phase !== "done" || last.to !== from) return;
+    if (from === undefined || last?.phase !== "done" || last.to !== from) return undefined;
     this.#measure();
-    const now = this.#settings.now();
-    const { reach, voters } = this.#votersOf(now);
-    if (reach.length * 2 > voters) {
-      this.#break(`epoch ${epoch} leaves ${from}, which most proxies see up`);
-    } else if (reach.length * 2 === voters && this.#tellTraffic(reach, from)) {
-      this.#break(`epoch ${epoch} leaves ${from}, which half of the proxies see up, with clients`);
-    }
+    const { reach, voters: stored } = this.#votersOf(this.#settings.now());
+    const voters = Math.max(stored, known);
+    if (reach.length * 2 > voters) return "most proxies see up";
+    if (reach.length * 2 < voters || !this.#tellTraffic(reach, from)) return undefined;
+    return "half of the proxies see up, with clients";
   }
 
   /**
