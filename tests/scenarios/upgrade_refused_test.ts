@@ -160,7 +160,10 @@ upgradeScenario("operators reach the new process where they reached the old one"
   await using fixture = await single({ ...relay, admin });
   const { it } = fixture;
   await it.proxy.event("port.opened", { service: "", address: admin });
-  const seriesOf = async () => await (await fetch(`http://${admin}/__failover/metrics`)).text();
+  // A kept connection may still be one of the old process, which cuts it at its end.
+  using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  const metrics = `http://${admin}/__failover/metrics`;
+  const seriesOf = async () => await (await fetch(metrics, { client })).text();
   assertMatch(await seriesOf(), /failover_sessions_accepted_total|failover_/);
   const watching = await it.control.get("events?x=1");
   await watching.body?.cancel();
