@@ -90,8 +90,16 @@ export function memoryOf(state: State): Memory {
   };
 }
 
-function whoServed({ phase, lastServed, remembered }: State): WhoServed {
-  const served = lastServed?.to ?? remembered?.served;
+/** The upstream that served clients last, in this run of the process or before it; undefined if none has. */
+export function servedLast(
+  { lastServed, remembered }: Pick<State, "lastServed" | "remembered">,
+): string | undefined {
+  return lastServed?.to ?? remembered?.served;
+}
+
+function whoServed(state: State): WhoServed {
+  const { phase, lastServed, remembered } = state;
+  const served = servedLast(state);
   if (phase.name === "promoting") {
     const { promotion: { to, from }, triggers } = phase;
     return { served, unfinished: triggers.is === "due" ? undefined : { to, from } };

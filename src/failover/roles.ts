@@ -18,7 +18,7 @@ import { type Address, formatAddress } from "../base/address.ts";
 import { formatBytes } from "../base/bytes.ts";
 import { formatDuration } from "../base/duration.ts";
 import { isRefusedByOthers } from "./cluster.ts";
-import { unfinishedOf } from "./memory.ts";
+import { servedLast, unfinishedOf } from "./memory.ts";
 import type { ServerReport } from "./server_report.ts";
 import { activeOf, type Policy, type State } from "./state.ts";
 import { trustedFor } from "./trust.ts";
@@ -280,16 +280,22 @@ function barOfLag({ bytes, seconds }: Lag, most: MaxLag | undefined): Bar | unde
 
 /**
  * Whether an operator may choose a server in spite of its bar: to say which one of two primaries is right, or that a
- * standby is to be promoted, as long as no primary serves, or is about to.
+ * standby is to be promoted, as long as no primary serves, or is about to. While nobody serves, neither the server that
+ * is being promoted nor the one that served before it may take writes.
  */
 export function mayOverrule(state: State, name: string, { kind }: Bar): boolean {
   const isOpen = kind === "stale" || kind === "rival" || kind === "ambiguous" ||
     kind === "orphan" ||
     kind === "strayed";
+  if (!isOpen) return false;
   const active = activeOf(state)?.upstream.name;
-  const chosen = active ?? trustedFor(state, name);
-  if (!isOpen || chosen === undefined || chosen === name) return isOpen;
-  if (active === undefined) return !takesWrites(state, chosen) || isRefusedByOthers(state, chosen);
+  if (active === undefined) {
+    return [trustedFor(state, name), servedLast(state)].every((other) =>
+      other === undefined || other === name || !takesWrites(state, other) ||
+      isRefusedByOthers(state, other)
+    );
+  }
+  if (active === name) return true;
   // What it answered before it was promoted says nothing of what it has acknowledged since.
   const { passedAt = -Infinity, failedAt = -Infinity } = state.health.get(active)!;
   const isAnswered = Math.max(passedAt, failedAt) >= (state.lastServed?.since ?? -Infinity);

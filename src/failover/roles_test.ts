@@ -178,6 +178,31 @@ Deno.test("an operator may not overrule while the one chosen last takes writes, 
   assertEquals([99, 101].map((at) => mayOverrule(since(at), "a", stale)), [true, false]);
 });
 
+Deno.test("an operator may not overrule while the one that served last takes writes, whatever was begun after it", () => {
+  const stale = { kind: "stale", reason: "" } as const;
+  const names = ["db1:1", "db2:1", "db3:1"] as const;
+  // The promotion of db3 is unfinished: no client was let through to it, and those of db2 wait.
+  const remembered = {
+    served: "db2:1",
+    unfinished: { to: "db3:1", from: "db2:1" },
+    isGivenUp: false,
+  };
+  const answers = (db2: ServerReport | undefined, more: Partial<State> = {}) =>
+    three(names, [PRIMARY, db2, STANDBY], { lastChosen: "db2:1", remembered, ...more });
+  const both = answers(PRIMARY);
+  assertEquals(names.map((name) => barOf(both, policy(), name)?.kind), [
+    "stale",
+    "stale",
+    undefined,
+  ]);
+  assertEquals(["db1:1", "db2:1"].map((to) => mayOverrule(both, to, stale)), [false, true]);
+  assertEquals(mayOverrule(answers(DOWN), "db1:1", stale), true);
+  assertEquals(mayOverrule(answers({ ...PRIMARY, readOnly: true }), "db1:1", stale), true);
+  const lastServed = { to: "db2:1", promotion: undefined, since: 0 };
+  const followed = { lastServed, remembered: { ...remembered, served: undefined } };
+  assertEquals(mayOverrule(answers(PRIMARY, followed), "db1:1", stale), false);
+});
+
 /** Three servers at addresses, of which `chosen` was chosen last. */
 function three(
   names: readonly [string, string, string],
