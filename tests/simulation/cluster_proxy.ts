@@ -192,6 +192,15 @@ export class SimulatedProxy {
     });
   }
 
+  /** Whether more of the other proxies see an upstream down than up, as far as this one has read their votes. */
+  readsDown(upstream: string): boolean {
+    const votes = [...this.controller.state.cluster?.others.values() ?? []];
+    const [down, up] = (["down", "up"] as const).map((verdict) =>
+      votes.filter((vote) => vote[verdict].includes(upstream)).length
+    );
+    return down! > up!;
+  }
+
   // ---- Clients
 
   /** Whether clients have written to an upstream for so many milliseconds, and still do. */

@@ -116,7 +116,8 @@ export class Rules {
     }
     if (phase === "promoting") {
       this.#mayBegin(epoch, move, to);
-      const isServed = from !== undefined && this.#knowsAsPrimary(by, from);
+      const isServed = from !== undefined && this.#knowsAsPrimary(by, from) &&
+        !this.#rightThen.has(`${by} ${epoch}`);
       const isCarriedOn = last?.phase === "promoting" && last.to === to;
       if (isCarriedOn && last.epoch === this.#freeEpoch) this.#freeEpoch = epoch;
       else if (!isServed && move === "switchover") this.#freeEpoch = epoch;
@@ -163,9 +164,13 @@ export class Rules {
   }
 
   /** A proxy has decided for a promotion. What it knows may change before that is stored, or arrives. */
-  decides({ name, controller: { state } }: SimulatedProxy, { epoch, from }: Promotion): void {
-    const known = 1 + (state.cluster?.others.size ?? 0);
-    if (this.#whyNotLeft(from, known) === undefined) this.#rightThen.add(`${name} ${epoch}`);
+  decides(proxy: SimulatedProxy, { epoch, from, move }: Promotion): void {
+    const known = 1 + (proxy.controller.state.cluster?.others.size ?? 0);
+    // An operator may leave a primary that is down for most proxies, though the one that leads reaches it.
+    const isRight = move === "switchover"
+      ? from !== undefined && proxy.readsDown(from)
+      : this.#whyNotLeft(from, known) === undefined;
+    if (isRight) this.#rightThen.add(`${proxy.name} ${epoch}`);
   }
 
   /** An upstream that most proxies have reached all the time is not left. */
